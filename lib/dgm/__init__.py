@@ -1,0 +1,26 @@
+"""The library of *Deep Generative Models: an executable course*.
+
+    data = dgm.data.load()                                      # images, on the device
+    model = dgm.models.Autoencoder.mlp(data.shape, latent=2)
+    step = dgm.train.gradient_step(model, dgm.objectives.reconstruction)
+    history = dgm.train.fit(step, data.train.batches(128), epochs=20)
+
+Models live where you put them: `model.to(dgm.device())`, which `gradient_step` does for you.
+"""
+
+from . import data, evaluate, heads, models, nets, objectives, plots, protocols, toys, train
+from ._device import device
+
+__all__ = [
+    "data",
+    "device",
+    "evaluate",
+    "heads",
+    "models",
+    "nets",
+    "objectives",
+    "plots",
+    "protocols",
+    "toys",
+    "train",
+]

@@ -1,0 +1,43 @@
+"""Where tensors live: the one place of the library that names a device."""
+
+import os
+
+import torch
+
+
+def device(name=None):
+    """The device to compute on: `name`, else DGM_DEVICE, else the first of cuda, mps and cpu.
+
+    The device is tried with an empty tensor, so that one this machine lacks is reported here and
+    not in the middle of a training run.
+
+    Args:
+        name: a `torch.device` or its name ("cpu", "cuda:1"); None asks the environment variable
+            DGM_DEVICE, then the machine.
+
+    Returns:
+        torch.device
+
+    Raises:
+        ValueError: the device is unknown to torch, or this machine does not have it.
+
+    >>> device("cpu")
+    device(type='cpu')
+    """
+    source = "device" if name is not None else "DGM_DEVICE"
+    name = name or os.environ.get("DGM_DEVICE")
+    if not name:
+        return torch.device(_best())
+    try:
+        return torch.empty(0, device=name).device
+    except Exception as error:  # torch raises RuntimeError, AssertionError, ... for the same thing
+        raise ValueError(
+            f"{source} must name a device of this machine (cpu, cuda, cuda:0, mps, ...), "
+            f"got {name!r}: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _best():
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

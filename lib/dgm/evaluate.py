@@ -1,0 +1,114 @@
+"""Evaluation: what a trained model is worth, in numbers.
+
+Classifiers on codes come from scikit-learn, which is imported when one is fitted.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .data import Dataset
+
+
+@torch.no_grad()
+def encode(model, x: Tensor, batch_size: int = 1000) -> Tensor:
+    """Codes of images, in batches: (N, *event) -> (N, latent).
+
+    The code is `model.encode(x)` for an autoencoder and the mean of `model.posterior(x)` for a
+    latent-variable model.
+
+    >>> from dgm.models import PCA
+    >>> encode(PCA((1, 8, 8)), torch.rand(5, 1, 8, 8)).shape
+    torch.Size([5, 2])
+    """
+    code = model.encode if hasattr(model, "encode") else lambda batch: model.posterior(batch).mean
+    return torch.cat([code(batch) for batch in x.split(batch_size)])
+
+
+@torch.no_grad()
+def reconstruction_error(model, x: Tensor, batch_size: int = 1000) -> float:
+    r"""The mean over examples of $\lVert x - \hat x \rVert^2$, summed over coordinates.
+
+    For PCA on its own training data it equals the sum of the eigenvalues left out.
+
+    Args:
+        model: `model(x)` is the reconstruction.
+        x: (N, *event).
+
+    >>> reconstruction_error(torch.nn.Identity(), torch.rand(5, 1, 8, 8))
+    0.0
+    """
+    total = sum((b - model(b)).square().sum() for b in x.split(batch_size))
+    return float(total / len(x))
+
+
+@torch.no_grad()
+def nearest_distance(queries: Tensor, points: Tensor, chunk: int = 1000) -> Tensor:
+    """The Euclidean distance from each query to the nearest of the points.
+
+    Args:
+        queries: (N, *event), codes or images.
+        points: (M, *event).
+        chunk: queries compared at a time, to bound the memory at chunk x M numbers.
+
+    Returns:
+        (N,).
+
+    Raises:
+        ValueError: queries and points have different event shapes, or there are no points.
+
+    >>> points = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    >>> nearest_distance(torch.tensor([[0.0, 1.0], [3.0, 4.0]]), points)
+    tensor([1., 0.])
+    """
+    if queries.shape[1:] != points.shape[1:] or len(points) == 0:
+        raise ValueError(
+            f"queries, points: got shapes {tuple(queries.shape)} and {tuple(points.shape)}, "
+            "expected (N, *event) and (M, *event) with M of at least 1"
+        )
+    flat = points.flatten(1)
+    # exact differences: the faster |a|^2 - 2ab + |b|^2 loses half the digits of small distances
+    exact = "donot_use_mm_for_euclid_dist"
+    near = [
+        torch.cdist(q, flat, compute_mode=exact).amin(1) for q in queries.flatten(1).split(chunk)
+    ]
+    return torch.cat(near)
+
+
+def linear_probe(model, data: Dataset) -> float:
+    """Test accuracy of a logistic regression from codes to labels: what is there linearly.
+
+    >>> import dgm
+    >>> data = dgm.data.load("digits", device="cpu")
+    >>> linear_probe(dgm.models.PCA(data.shape, latent=10).fit(data.train.images), data) > 0.8
+    True
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return _test_accuracy(probe, lambda x: encode(model, x), data)
+
+
+def knn(model, data: Dataset, k: int = 5) -> float:
+    """Test accuracy of `k` nearest neighbours among the codes: what is there locally.
+
+    >>> import dgm
+    >>> data = dgm.data.load("digits", device="cpu")
+    >>> knn(dgm.models.PCA(data.shape, latent=10).fit(data.train.images), data) > 0.8
+    True
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    if not 1 <= k <= len(data.train):
+        raise ValueError(f"k: got {k}, expected 1 to {len(data.train)}, the training examples")
+    return _test_accuracy(KNeighborsClassifier(k), lambda x: encode(model, x), data)
+
+
+def _test_accuracy(classifier, features: Callable[[Tensor], Tensor], data: Dataset) -> float:
+    classifier.fit(features(data.train.images).cpu().numpy(), data.train.y.cpu().numpy())
+    return float(
+        classifier.score(features(data.test.images).cpu().numpy(), data.test.y.cpu().numpy())
+    )

@@ -1,0 +1,38 @@
+"""Objectives: what training maximises.
+
+Every objective is a function `objective(model, x, y=None) -> (B,)`: one number per example, larger
+is better. A training step maximises its mean over the batch. Nats where the model is
+probabilistic.
+"""
+
+from torch import Tensor
+
+from .protocols import Tractable
+
+
+def log_likelihood(model: Tractable, x: Tensor, y: Tensor | None = None) -> Tensor:
+    r"""$\log p_\theta(x)$ in nats: maximum likelihood.
+
+    Shapes: x (B, *event) -> (B,). `y` is not used.
+
+    >>> import torch
+    >>> from torch.distributions import Normal
+    >>> log_likelihood(Normal(0.0, 1.0), torch.zeros(3))
+    tensor([-0.9189, -0.9189, -0.9189])
+    """
+    return model.log_prob(x)
+
+
+def reconstruction(model, x: Tensor, y: Tensor | None = None) -> Tensor:
+    r"""Minus the squared error, $-\lVert x - f_\theta(h_\phi(x)) \rVert^2$, for an autoencoder.
+
+    The sum runs over all coordinates of an example, so that the numbers of different models on one
+    data set can be compared, and compared with eigenvalues. No probability and no nats.
+
+    Shapes: x (B, *event) -> (B,). `y` is not used. `model(x)` is the reconstruction of x.
+
+    >>> import torch
+    >>> reconstruction(torch.nn.Identity(), torch.rand(3, 1, 8, 8))
+    tensor([-0., -0., -0.])
+    """
+    return -(x - model(x)).square().flatten(1).sum(1)

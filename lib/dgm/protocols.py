@@ -1,0 +1,57 @@
+"""What a generative model can do, as types.
+
+The usual taxonomy sorts models by what they promise. Here each promise is a protocol: a set of
+methods. A class belongs to a protocol when it has the methods; it need not inherit anything.
+
+    Generative        can draw samples                       (a GAN's generator)
+    Tractable         ... and evaluate log p(x) exactly      (mixtures, PPCA, autoregressive models)
+    LatentVariable    ... or has the parts of p(x, z)        (variational autoencoders)
+
+>>> import math, torch
+>>> from dgm.protocols import Tractable
+>>> class FairCoins:
+...     def sample(self, n): return torch.bernoulli(torch.full((n, 3), 0.5))
+...     def log_prob(self, x): return torch.full(x.shape[:1], 3 * math.log(0.5))
+>>> isinstance(FairCoins(), Tractable)
+True
+"""
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+from torch.distributions import Distribution
+
+
+@runtime_checkable
+class Generative(Protocol):
+    """A model that can be sampled. If that is all it can do, its density is implicit."""
+
+    def sample(self, n: int) -> Tensor:
+        """Draw `n` events from the model, shape (n, *event)."""
+        ...
+
+
+@runtime_checkable
+class Tractable(Generative, Protocol):
+    """A model whose density can be evaluated: exact maximum likelihood is possible."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats, shape (B,) for x of shape (B, *event)."""
+        ...
+
+
+@runtime_checkable
+class LatentVariable(Generative, Protocol):
+    """p(x, z) = p(z) p(x | z), with an approximate posterior q(z | x)."""
+
+    def prior(self) -> Distribution:
+        """p(z), event shape (latent,)."""
+        ...
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """q(z | x), batch shape (B,), event shape (latent,)."""
+        ...
+
+    def likelihood(self, z: Tensor) -> Distribution:
+        """p(x | z) for codes z of shape (..., latent), event shape of the data."""
+        ...

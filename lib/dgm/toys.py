@@ -1,0 +1,130 @@
+"""Densities in the plane that are known exactly, to judge models of them by.
+
+Each is a mixture of K Gaussians with equal weights and one standard deviation,
+
+    p(x) = 1/K sum_k N(x; m_k, sigma^2 I),        x in R^2,
+
+so `log_prob` is exact, in nats, and sampling is easy. With the defaults nearly all the mass lies
+in the square [-1.8, 1.8]^2. `dgm.data.load("ring")` and so on draws a data set from each.
+"""
+
+import math
+from numbers import Integral, Real
+
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+
+from . import _device
+
+
+def ring(modes=8, radius=1.0, sigma=0.05, device=None) -> MixtureSameFamily:
+    """Gaussians evenly spaced on a circle: p(x) = 1/K sum_k N(x; m_k, sigma^2 I), K = modes.
+
+    Args:
+        modes: how many Gaussians; the first is at (radius, 0), the others follow anticlockwise.
+        radius: of the circle.
+        sigma: standard deviation of each Gaussian, in both directions.
+        device: None takes that of `dgm.device()`.
+
+    Returns:
+        MixtureSameFamily: sample((n,)) is (n, 2), log_prob of (..., 2) is (...), in nats.
+
+    Raises:
+        ValueError: modes is not a positive integer, or radius or sigma is not positive.
+
+    >>> density = ring(modes=1, sigma=0.1, device="cpu")
+    >>> at_mean = density.log_prob(torch.tensor([1.0, 0.0]))
+    >>> torch.isclose(at_mean, torch.tensor(-math.log(2 * math.pi * 0.1**2)))
+    tensor(True)
+    """
+    _check_positive(Integral, modes=modes)
+    _check_positive(Real, radius=radius, sigma=sigma)
+    angle = 2 * math.pi * torch.arange(modes) / modes  # (K,)
+    return _mixture(radius * _on_circle(angle), sigma, device)
+
+
+def grid(side=5, spacing=0.5, sigma=0.05, device=None) -> MixtureSameFamily:
+    """side x side Gaussians on a square lattice around the origin, row by row from the bottom.
+
+    Args:
+        side: Gaussians per row and per column; K = side^2.
+        spacing: distance of neighbouring means.
+        sigma: standard deviation of each Gaussian, in both directions.
+        device: None takes that of `dgm.device()`.
+
+    Returns, raises: as `ring`.
+
+    >>> grid(side=2, spacing=1.0, device="cpu").component_distribution.mean
+    tensor([[-0.5000, -0.5000],
+            [ 0.5000, -0.5000],
+            [-0.5000,  0.5000],
+            [ 0.5000,  0.5000]])
+    """
+    _check_positive(Integral, side=side)
+    _check_positive(Real, spacing=spacing, sigma=sigma)
+    line = spacing * (torch.arange(side) - (side - 1) / 2)  # (side,)
+    y, x = torch.meshgrid(line, line, indexing="ij")  # (side, side) each
+    return _mixture(torch.stack([x, y], dim=-1).reshape(-1, 2), sigma, device)  # means (K, 2)
+
+
+def moons(points=50, sigma=0.08, device=None) -> MixtureSameFamily:
+    """Two interleaving half circles of radius 1, each a string of Gaussians.
+
+    Args:
+        points: Gaussians per half circle; K = 2 points, the upper half circle's first. With the
+            default they are 0.8 sigma apart, too close for bumps to show.
+        sigma: standard deviation of each Gaussian, in both directions.
+        device: None takes that of `dgm.device()`.
+
+    Returns, raises: as `ring`.
+
+    >>> moons(points=2, device="cpu").component_distribution.mean
+    tensor([[ 0.5000, -0.2500],
+            [-1.5000, -0.2500],
+            [-0.5000,  0.2500],
+            [ 1.5000,  0.2500]])
+    """
+    _check_positive(Integral, points=points)
+    _check_positive(Real, sigma=sigma)
+    upper = _on_circle(torch.linspace(0, math.pi, points))  # (points, 2)
+    upper = upper - torch.tensor([0.5, 0.25])  # so that the two lie symmetrically to the origin
+    return _mixture(torch.cat([upper, -upper]), sigma, device)
+
+
+def spirals(points=100, sigma=0.05, device=None) -> MixtureSameFamily:
+    """Two spirals about the origin, one the other turned by 180 degrees, as strings of Gaussians.
+
+    Args:
+        points: Gaussians per spiral; K = 2 points, those of the first spiral first.
+        sigma: standard deviation of each Gaussian, in both directions.
+        device: None takes that of `dgm.device()`.
+
+    Returns, raises: as `ring`.
+
+    >>> spirals(device="cpu").component_distribution.mean.norm(dim=-1).max()
+    tensor(1.5000)
+    """
+    _check_positive(Integral, points=points)
+    _check_positive(Real, sigma=sigma)
+    # The length of a spiral grows like its angle squared: the root spaces the means evenly.
+    turn = torch.linspace(0.05, 1, points).sqrt()[:, None]  # (points, 1), of one and a half turns
+    arm = 1.5 * turn * _on_circle(3 * math.pi * turn[:, 0])  # (points, 2)
+    return _mixture(torch.cat([arm, -arm]), sigma, device)
+
+
+def _on_circle(angle: Tensor) -> Tensor:
+    return torch.stack([angle.cos(), angle.sin()], dim=-1)  # (..., 2)
+
+
+def _mixture(means: Tensor, sigma: float, device) -> MixtureSameFamily:
+    means = means.to(_device.device(device))  # (K, 2)
+    weights = Categorical(logits=torch.zeros_like(means[:, 0]))  # (K,), equal
+    return MixtureSameFamily(weights, Independent(Normal(means, sigma), 1))
+
+
+def _check_positive(kind: type, **arguments) -> None:
+    for name, value in arguments.items():
+        if not isinstance(value, kind) or not value > 0:
+            number = "integer" if kind is Integral else "number"
+            raise ValueError(f"{name} must be a positive {number}, got {value!r}")

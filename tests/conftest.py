@@ -1,0 +1,17 @@
+"""Shared by all tests: GPU tests run where there is a GPU, and are named where there is none."""
+
+import torch
+
+
+def pytest_collection_modifyitems(config, items):
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        return
+    gpu = [item for item in items if item.get_closest_marker("gpu")]
+    items[:] = [item for item in items if item not in gpu]
+    config.hook.pytest_deselected(items=gpu)
+
+
+def pytest_report_header(config):
+    if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        return "no GPU on this machine: the tests marked gpu are deselected"
+    return None
