@@ -7,13 +7,17 @@ BIN := .venv/bin
 # torch's threads otherwise spin while they wait: two notebooks at once on two cores then take
 # twenty times as long (measured: 163 s against 8 s)
 export OMP_WAIT_POLICY := PASSIVE
-export PYTHONWARNINGS ?= ignore::DeprecationWarning,ignore::UserWarning:zmq
+# chapters run in book/, commands here: a relative data folder must mean the same to both
+ifdef DGM_DATA
+export DGM_DATA := $(abspath $(DGM_DATA))
+endif
+export PYTHONWARNINGS ?= ignore::DeprecationWarning
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .PHONY: book test serve bench lock clean
 
 book: .venv/installed  ## build the book, running every chapter: _build/html/index.html
-	$(BIN)/jupyter-book build . -W -n --keep-going
+	$(BIN)/jupyter-book build book -W -n --keep-going
 	@echo "open _build/html/index.html"
 
 test: .venv/installed  ## lint, library, equations, exercises, notebooks, then the built book
