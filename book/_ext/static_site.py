@@ -1,0 +1,165 @@
+"""Sphinx extension: a site that asks no other host for anything, and facts about the build.
+
+- MathJax comes from the pip package sphinx-mathjax-offline. Of its 25 MB the pages need one file:
+  the SVG output draws its glyphs itself, so that there are no fonts to load (browsers refuse some
+  of them from file://).
+- Saved widget state is dropped: pages show plain HTML, and no widget manager is loaded.
+- The site's address follows from the repository's.
+- `{build-facts}` lists the data set and the versions of the build.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from html import escape
+from importlib import metadata, util
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.fileutil import copy_asset_file
+
+MATHJAX = "tex-svg-full.js"
+UNWANTED_TAGS = re.compile(
+    r'<link rel="preload" as="font"[^>]*>\s*|<script [^>]*fontawesome[^>]*></script>\s*'
+)
+UNWANTED_FILES = ("vendor/fontawesome/*/js/*", "**/*.map", "**/*.ttf")
+PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib", "jupyter-book", "sphinx", "myst-nb")
+
+# ---------------------------------------------------------------- addresses
+
+
+def pages_address(repository: str) -> str:
+    """Where GitHub Pages serves a repository; "" if that cannot be told from its address.
+
+    >>> pages_address("https://github.com/Ada/notes")
+    'https://ada.github.io/notes/'
+    """
+    address = urlsplit(repository)
+    parts = address.path.strip("/").split("/")
+    if address.netloc != "github.com" or len(parts) != 2:
+        return ""
+    owner, name = parts[0].lower(), parts[1].removesuffix(".git")
+    return f"https://{owner}.github.io/" + ("" if name == f"{owner}.github.io" else f"{name}/")
+
+
+def set_addresses(app: Sphinx, config: Config) -> None:
+    """Derive the site's address; `html: baseurl` in _config.yml takes precedence."""
+    repository = config.html_theme_options.get("repository_url", "")
+    config.html_baseurl = config.html_baseurl or pages_address(repository)
+    config.ogp_site_url = config.html_baseurl
+    config.html_context["site_address"] = config.html_baseurl  # for 404.html
+    config.mathjax_path = f"mathjax/{MATHJAX}"
+
+
+def describe(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
+    """A page's `description` (front matter, or the notebook's metadata) goes into its head."""
+    meta = context.get("meta") or {}
+    text = meta.get("description")
+    if text:
+        meta["og:description"] = text
+        context["metatags"] += f'<meta name="description" content="{escape(text)}" />\n'
+
+
+def title_root(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
+    """The first page bears the book's title: its tab should not say it twice."""
+    if page == app.config.root_doc:
+        context["title"] = "An executable course"
+
+
+# ---------------------------------------------------------------- assets and widgets
+
+
+def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
+    """Copy the one file of MathJax that the pages load."""
+    if exception or app.builder.format != "html":
+        return
+    package = util.find_spec("sphinx-mathjax-offline")
+    folder = Path(next(iter(package.submodule_search_locations)), "static", "mathjax")
+    target = Path(app.outdir, "_static", "mathjax")
+    target.mkdir(parents=True, exist_ok=True)
+    copy_asset_file(folder / MATHJAX, target)
+
+
+def lighten(app: Sphinx, exception: Exception | None) -> None:
+    """Drop Font Awesome's JavaScript and the early loads of its fonts, which the theme adds.
+
+    The icons are drawn from the fonts anyway, without 1.5 MB of script, and an early load of a
+    font is refused from file://.
+    """
+    if exception or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(UNWANTED_TAGS.sub("", text), encoding="utf-8")
+    for pattern in UNWANTED_FILES:
+        for path in Path(app.outdir, "_static").glob(pattern):
+            path.unlink()
+
+
+def drop_widget_state(app: Sphinx, doctree: nodes.document) -> None:
+    """Without a widget manager the saved state would only make the page larger."""
+    page = getattr(app.env, "nb_metadata", {}).get(app.env.docname, {})
+    page.get("js_files", {}).pop("ipywidgets_state", None)
+
+
+# ---------------------------------------------------------------- facts about the build
+
+
+def facts() -> dict[str, str]:
+    """The data set and the versions that this build used."""
+    data = os.environ.get("DGM_DATASET", "digits")
+    rows = {"Data set": data, "Processor cores": str(os.cpu_count())}
+    rows["Python"] = platform.python_version()
+    return rows | {package: metadata.version(package) for package in PACKAGES}
+
+
+class BuildFacts(SphinxDirective):
+    """`{build-facts}`: a table of the facts."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # the page does not change when the versions do
+        table, group, body = nodes.table(), nodes.tgroup(cols=2), nodes.tbody()
+        for name, value in facts().items():
+            row = nodes.row()
+            row += [nodes.entry("", nodes.paragraph("", text)) for text in (name, value)]
+            body += row
+        group += [nodes.colspec(colwidth=1), nodes.colspec(colwidth=1), body]
+        table += group
+        return [table]
+
+
+# ---------------------------------------------------------------- lines of text
+
+CLOSING = re.compile(r"[.,;:!?)\]’”%]+")
+
+
+def keep_together(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Let no line begin with the full stop after a formula: browsers would break there."""
+    for formula in list(doctree.findall(nodes.math)):
+        after = formula.next_node(descend=False, siblings=True)
+        closing = CLOSING.match(after) if isinstance(after, nodes.Text) else None
+        if closing:
+            after.parent.replace(after, nodes.Text(after[closing.end() :]))
+            pair = nodes.inline(classes=["together"])
+            formula.replace_self(pair)
+            pair += [formula, nodes.Text(closing[0])]
+
+
+def setup(app: Sphinx) -> dict:
+    # Jupyter Book sets this value for an extension that the book leaves out.
+    app.add_config_value("comments_config", {}, "html", dict)
+    app.add_directive("build-facts", BuildFacts)
+    app.connect("config-inited", set_addresses, priority=100)
+    app.connect("doctree-read", drop_widget_state)
+    app.connect("doctree-resolved", keep_together)
+    app.connect("html-page-context", describe, priority=400)  # before sphinxext.opengraph
+    app.connect("html-page-context", title_root, priority=600)  # after it
+    app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", lighten)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,75 @@
+"""The fixtures of the book's tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+# The helpers beside this file and the book's extensions are imported by name.
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "book" / "_ext")]
+
+import chromium  # noqa: E402
+from places import BUILD, SITE  # noqa: E402
+
+NO_BROWSER = "no Chromium was found and none could be fetched"
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """The built site. Tests of a site that is not there must not look as if they had passed."""
+    if not (SITE / "index.html").is_file():
+        pytest.fail(f"There is no built site in {SITE}. Build it with: {BUILD}", pytrace=False)
+    return SITE
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files without a log line for each."""
+
+    def log_message(self, *args) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    """The site over HTTP on the loopback interface."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One browser for all tests. Without one they fail in CI and are missed loudly elsewhere."""
+    from playwright.sync_api import Error, sync_playwright
+
+    with sync_playwright() as playwright:
+        try:
+            instance = chromium.launch(playwright)
+        except Error as error:
+            reason = str(error).strip().splitlines()[0]
+            if os.environ.get("CI"):
+                pytest.fail(f"no browser could be started: {reason}", pytrace=False)
+            pytest.skip(f"{NO_BROWSER} ({reason})")
+        yield instance
+        instance.close()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say at the very end what was not looked at: a skipped test is easy to overlook."""
+    skipped = [
+        r for r in terminalreporter.stats.get("skipped", []) if NO_BROWSER in str(r.longrepr)
+    ]
+    if skipped:
+        terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
+        terminalreporter.line(
+            f"{len(skipped)} browser tests did not run: {NO_BROWSER}. Install Chromium, or set "
+            "CHROMIUM to the path of one, and run `make test` again."
+        )

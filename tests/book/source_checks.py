@@ -1,0 +1,284 @@
+"""Checks of the book's sources. Each takes a notebook, a cell or a text and returns its problems.
+
+They need no build. test_sources.py applies them to the book, and each to an example that is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import yaml
+from exercise_cells import BEGIN_HIDDEN, BEGIN_SOLUTION, END_HIDDEN, END_SOLUTION, MARKERS, kind
+from markdown_it import MarkdownIt
+from mdit_py_plugins.amsmath import amsmath_plugin
+from mdit_py_plugins.colon_fence import colon_fence_plugin
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+MAX_LINES = 30  # of a code cell
+CHECKED_TAGS = {"nbval-check-output", "keep_output"}
+PREFIXES = ("eq-", "def-")
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_notebook(path: Path) -> dict:
+    """The notebook as it is on disk: no upgrade, so that missing ids stay missing."""
+    return nbformat.v4.reads(path.read_text(encoding="utf-8"))
+
+
+def markdown_texts(path: Path) -> list[str]:
+    """The Markdown of a page: the whole file, or the Markdown cells of a notebook."""
+    if path.suffix == ".md":
+        return [path.read_text(encoding="utf-8")]
+    cells = read_notebook(path)["cells"]
+    return [cell["source"] for cell in cells if cell["cell_type"] == "markdown"]
+
+
+def code_cells(notebook: dict) -> list[dict]:
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def name(cell: dict) -> str:
+    """What to call a cell in a message."""
+    return f"cell {cell.get('id', '?')}"
+
+
+# ---------------------------------------------------------------- equations
+
+
+@dataclass(frozen=True)
+class Display:
+    """A display equation: its label, and whether it stands in a derivation."""
+
+    label: str | None
+    derivation: bool
+    latex: str
+
+
+# Directives whose body is not Markdown, and those in which each line is a step of a derivation.
+OPAQUE = {"bibliography", "code", "code-block", "code-cell", "image", "literalinclude", "raw"}
+DERIVATIONS = {"prf:proof", "dropdown", "solution"}
+DERIVATION_CLASSES = {"derivation", "dropdown"}
+
+PARSER = (
+    MarkdownIt("commonmark")
+    .use(dollarmath_plugin, allow_labels=True)
+    .use(amsmath_plugin)
+    .use(colon_fence_plugin)
+)
+
+
+def displays(text: str, derivation: bool = False) -> Iterator[Display]:
+    """All display equations of a Markdown text, also those within directives."""
+    for token in PARSER.parse(text):
+        if token.type in ("math_block", "amsmath"):
+            yield Display(None, derivation, token.content.strip())
+        elif token.type == "math_block_label":
+            yield Display(token.info, derivation, token.content.strip())
+        elif token.type in ("fence", "colon_fence"):
+            yield from directive_displays(token.info.strip(), token.content, derivation)
+
+
+def directive_displays(info: str, content: str, derivation: bool) -> Iterator[Display]:
+    """The display equations of one fence, which may be a directive."""
+    match = re.match(r"\{([\w:-]+)\}", info)
+    if not match or match[1] in OPAQUE:
+        return
+    options, body = split_options(content)
+    if match[1] == "math":
+        yield Display(options.get("label"), derivation, body.strip())
+        return
+    classes = set(options.get("class", "").split())
+    inside = derivation or match[1] in DERIVATIONS or bool(classes & DERIVATION_CLASSES)
+    yield from displays(body, inside)
+
+
+def split_options(content: str) -> tuple[dict[str, str], str]:
+    """A directive's options, as `:key: value` lines or between `---` lines, and its body."""
+    block = re.match(r"---\n(.*?)\n---\n", content, re.DOTALL)
+    if block:
+        options = yaml.safe_load(block[1]) or {}
+        return {k: str(v) for k, v in options.items()}, content[block.end() :]
+    lines, options = content.splitlines(), {}
+    while lines and (match := re.match(r":([\w-]+):\s*(.*)", lines[0])):
+        options[match[1]] = match[2]
+        lines.pop(0)
+    return options, "\n".join(lines)
+
+
+def unlabelled(text: str) -> list[str]:
+    """A display equation claims or defines something, or it is a step of a derivation."""
+    return [
+        f"neither eq- nor def- label: {equation.latex[:60]!r}"
+        for equation in displays(text)
+        if not equation.derivation and not (equation.label or "").startswith(PREFIXES)
+    ]
+
+
+def duplicates(labels: list[str]) -> list[str]:
+    return [f"{label} occurs {n} times" for label, n in Counter(labels).items() if n > 1]
+
+
+def unmatched(labels: list[str], tested: list[str]) -> list[str]:
+    """Each claim has exactly one test, and each marked test a claim."""
+    claims, marks = {label for label in labels if label.startswith("eq-")}, set(tested)
+    problems = [f"{label} has no test" for label in sorted(claims - marks)]
+    problems += [f"a test is marked {label}, no equation is" for label in sorted(marks - claims)]
+    return problems + [f"tests of {problem}" for problem in duplicates(tested)]
+
+
+# ---------------------------------------------------------------- citations
+
+
+def cited_keys(text: str) -> list[str]:
+    """The keys in roles like {cite:p}`one,two`."""
+    found = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text)
+    return [key.strip() for keys in found for key in keys.split(",")]
+
+
+def unknown_citations(text: str, bibliography: str) -> list[str]:
+    known = set(re.findall(r"^@\w+\{([^,\s]+),", bibliography, re.MULTILINE))
+    return [f"{key} is not in references.bib" for key in cited_keys(text) if key not in known]
+
+
+# ---------------------------------------------------------------- notebooks
+
+
+def invalid_format(notebook: dict) -> list[str]:
+    """Valid nbformat 4.5 with a distinct id for each cell."""
+    if (notebook.get("nbformat"), notebook.get("nbformat_minor", 0) >= 5) != (4, True):
+        return ["not nbformat 4.5 or later"]
+    if not all("id" in cell for cell in notebook["cells"]):
+        return ["a cell has no id"]
+    twins = duplicates([cell["id"] for cell in notebook["cells"]])
+    if twins:
+        return twins
+    try:
+        nbformat.validate(deepcopy(notebook))  # it mends what it can
+    except nbformat.ValidationError as error:
+        return [f"not valid: {str(error).splitlines()[0]}"]
+    return []
+
+
+def stray_outputs(cell: dict) -> list[str]:
+    """Only a checked cell keeps its output. Without a count nbval would pass it unseen."""
+    tags = set(cell["metadata"].get("tags", [])) & CHECKED_TAGS
+    if not tags:
+        return [f"{name(cell)} has a stored output"] if cell["outputs"] else []
+    if tags != CHECKED_TAGS:
+        return [f"{name(cell)} lacks the tag {(CHECKED_TAGS - tags).pop()}"]
+    if not cell["outputs"] or cell["execution_count"] is None:
+        return [f"{name(cell)} is checked and lacks its output or its execution count"]
+    return []
+
+
+def long_source(cell: dict) -> list[str]:
+    lines = len(cell["source"].splitlines())
+    return [f"{name(cell)} has {lines} lines"] if lines > MAX_LINES else []
+
+
+def dead_widgets(cell: dict) -> list[str]:
+    """On the static page a bare `interact` slider moves, and nothing happens."""
+    found = re.search(r"@?\binteract(?:ive|_manual)?\(|@interact\b", cell["source"])
+    return [f"{name(cell)} uses {found[0]}"] if found else []
+
+
+FOLDERS = "home|Users|root|tmp|work|mnt|media|var|usr|opt|data|srv|content|kaggle"
+
+
+def absolute_paths(cell: dict) -> list[str]:
+    """A path of one machine, also as it looks in Colab."""
+    found = re.search(rf"(?<![\w.:/$\\])/(?:{FOLDERS})/|\b[A-Z]:\\\\?\w|[\"']~/", cell["source"])
+    return [f"{name(cell)} has the absolute path {found[0]}"] if found else []
+
+
+def bare_figures(cell: dict) -> list[str]:
+    """A figure says what to see, twice: in a caption and in alternative text."""
+    settings = cell["metadata"].get("mystnb", {})
+    if "figure" not in settings and "image" not in settings:
+        return []
+    problems = []
+    if not (settings.get("figure") or {}).get("caption", "").strip():
+        problems.append(f"{name(cell)} draws a figure without mystnb.figure.caption")
+    if not (settings.get("image") or {}).get("alt", "").strip():
+        problems.append(f"{name(cell)} draws a figure without mystnb.image.alt")
+    return problems
+
+
+# ---------------------------------------------------------------- exercises
+
+
+def unbalanced_markers(cell: dict) -> list[str]:
+    """BEGIN and END alternate, and only where nbgrader's metadata has them stripped."""
+    marks = [line.strip() for line in cell["source"].splitlines() if line.strip() in MARKERS]
+    pairs = {"solution": [BEGIN_SOLUTION, END_SOLUTION], "tests": [BEGIN_HIDDEN, END_HIDDEN]}
+    expected = pairs.get(kind(cell["metadata"]), [])
+    if len(marks) % 2 or marks != expected * (len(marks) // 2):
+        return [f"{name(cell)} has the markers {marks}, expected pairs of {expected}"]
+    if expected and not marks:
+        return [f"{name(cell)} lacks {expected[0]}"]
+    return []
+
+
+def incomplete_metadata(cell: dict) -> list[str]:
+    """What nbgrader 0.9 reads, schema version 3."""
+    nbgrader = cell["metadata"].get("nbgrader")
+    if nbgrader is None:
+        return []
+    wanted = {"grade", "grade_id", "locked", "schema_version", "solution", "task"}
+    wanted |= {"points"} if nbgrader.get("grade") else set()
+    problems = [f"{name(cell)} lacks nbgrader.{key}" for key in sorted(wanted - set(nbgrader))]
+    if nbgrader.get("schema_version") != 3:
+        problems.append(f"{name(cell)} has not nbgrader's schema version 3")
+    return problems
+
+
+def silent_tests(cell: dict) -> list[str]:
+    """A test cell shows the reader at least one assert."""
+    if kind(cell["metadata"]) != "tests":
+        return []
+    visible = cell["source"].split(BEGIN_HIDDEN)[0]
+    return [] if "assert" in visible else [f"{name(cell)} has no visible assert"]
+
+
+def unpaired_exercises(notebook: dict) -> list[str]:
+    """Each solution cell is followed by its tests, and grade ids are distinct."""
+    graded = [cell for cell in code_cells(notebook) if kind(cell["metadata"])]
+    kinds = [kind(cell["metadata"]) for cell in graded]
+    ids = [cell["metadata"]["nbgrader"].get("grade_id", "?") for cell in graded]
+    problems = [f"grade_id {problem}" for problem in duplicates(ids)]
+    for k, (what, grade_id) in enumerate(zip(kinds, ids, strict=True)):
+        if what == "solution" and kinds[k + 1 : k + 2] != ["tests"]:
+            problems.append(f"the solution {grade_id} has no tests after it")
+        if what == "tests" and kinds[k - 1 : k] not in (["solution"], ["tests"]):
+            problems.append(f"the tests {grade_id} have no solution before them")
+    return problems
+
+
+CODE_CELL_CHECKS = (
+    stray_outputs,
+    long_source,
+    dead_widgets,
+    bare_figures,
+    unbalanced_markers,
+    incomplete_metadata,
+    silent_tests,
+)
+CELL_CHECKS = (absolute_paths,)
+NOTEBOOK_CHECKS = (invalid_format, unpaired_exercises)
+
+
+def notebook_problems(notebook: dict) -> list[str]:
+    """Everything that is wrong with a notebook."""
+    problems = [p for check in NOTEBOOK_CHECKS for p in check(notebook)]
+    problems += [p for c in notebook["cells"] for check in CELL_CHECKS for p in check(c)]
+    return problems + [
+        p for c in code_cells(notebook) for check in CODE_CELL_CHECKS for p in check(c)
+    ]

@@ -1,0 +1,120 @@
+"""The book's Sphinx extensions, on examples and on a book of one page."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from io import StringIO
+
+import exercise_cells
+import pytest
+import static_site
+from checked_equations import read_checks
+from exercise_cells import kind, strip
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+from static_site import pages_address
+
+TEST = '''
+import pytest
+
+SIZE = 3
+
+@pytest.mark.parametrize("m", [1, 2])
+@pytest.mark.equation("eq-a", "eq-b")
+def test_sum(m):
+    """Both sides, by enumeration.
+
+    And more.
+    """
+    assert helper(m)
+
+def helper(m):
+    return m * SIZE
+
+def unused(): ...
+'''
+
+
+def test_checks_are_read_without_importing_them(tmp_path):
+    (tmp_path / "test_x.py").write_text("import no_such_module\n" + TEST)
+    a, b = read_checks(tmp_path)
+    assert (a.label, b.label, a.test, a.summary) == (
+        "eq-a",
+        "eq-b",
+        "test_sum",
+        "Both sides, by enumeration.",
+    )
+    assert a.line == 7
+
+
+def test_a_check_shows_what_the_test_needs(tmp_path):
+    (tmp_path / "test_x.py").write_text(TEST)
+    source = read_checks(tmp_path)[0].source
+    shown = ["SIZE = 3", "def helper", "@pytest.mark.parametrize", "assert helper(m)"]
+    assert sorted(source.index(part) for part in shown) == [source.index(part) for part in shown]
+    assert "unused" not in source
+
+
+def test_stripping_keeps_solutions_and_visible_tests():
+    solution = "def f(x):\n    ### BEGIN SOLUTION\n    return x\n    ### END SOLUTION"
+    assert strip(solution) == "def f(x):\n    return x"
+    tests = "### BEGIN HIDDEN TESTS\nassert f(2)\n### END HIDDEN TESTS\nassert f(1)"
+    assert strip(tests) == "assert f(1)"
+    assert [kind({"nbgrader": {k: True}}) for k in ("solution", "grade")] == ["solution", "tests"]
+    assert kind({}) is None
+
+
+@pytest.mark.parametrize(
+    "repository, address",
+    [
+        ("https://github.com/Ada/notes", "https://ada.github.io/notes/"),
+        ("https://github.com/ada/ada.github.io", "https://ada.github.io/"),
+        ("https://example.org/ada/notes", ""),
+    ],
+)
+def test_the_address_follows_from_the_repository(repository, address):
+    assert pages_address(repository) == address
+
+
+@pytest.mark.parametrize("module", [exercise_cells, static_site])
+def test_the_examples_in_docstrings_hold(module):
+    result = doctest.testmod(module)
+    assert result.attempted and not result.failed
+
+
+def build(folder, test: str) -> tuple[str, str]:
+    """Build a book of one page and its index of checks; return its warnings and the page."""
+    source, tests = folder / "book", folder / "tests"
+    for path in (source, tests):
+        path.mkdir(parents=True)
+    (source / "index.md").write_text(
+        "# Page\n\n$$ a = b $$ (eq-a)\n\nSee {eq}`eq-a`.\n\n```{checked-equations}\n```\n"
+    )
+    (tests / "test_page.py").write_text(test)
+    settings = {
+        "extensions": ["myst_parser", "checked_equations"],
+        "myst_enable_extensions": ["dollarmath"],
+        "checked_equations_tests": "../tests",
+    }
+    warnings, out = StringIO(), folder / "out"
+    with patch_docutils(), docutils_namespace():
+        app = Sphinx(
+            source, None, out, folder / "trees", "html", settings, status=None, warning=warnings
+        )
+        app.build()
+    return warnings.getvalue(), (out / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_checked_equation_has_a_tick_and_an_entry(tmp_path):
+    warnings, page = build(tmp_path, TEST.replace(', "eq-b"', ""))
+    assert warnings == ""
+    assert re.search(r'class="equation-tick" href="[^"]*#check-eq-a"', page)
+    assert 'aria-label="Checked by test_sum"' in page
+    assert 'id="check-eq-a"' in page and "1 checked equation." in page
+
+
+def test_an_unchecked_claim_is_a_warning(tmp_path):
+    warnings, page = build(tmp_path, "")
+    assert "the equation eq-a has no test" in warnings
+    assert "equation-tick" not in page and "0 checked equations." in page

@@ -1,0 +1,303 @@
+"""The built site, as files and in a browser. Every page is opened once and looked at in many ways.
+
+The site must be built before (see conftest.py); `make test` does both.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from exercise_cells import BEGIN_HIDDEN, END_HIDDEN, MARKERS
+from places import BOOK, SITE
+
+PAGES = sorted(path.name for path in SITE.glob("*.html")) or ["index.html"]
+CONTENT = [page for page in PAGES if page not in ("404.html", "search.html")]
+every_page = pytest.mark.parametrize("page", PAGES)
+every_content_page = pytest.mark.parametrize("page", CONTENT)
+
+PROBE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 900}
+
+
+# ---------------------------------------------------------------- as files
+
+
+@functools.cache
+def soup(path: Path) -> BeautifulSoup:
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+@functools.cache
+def anchors(path: Path) -> set[str]:
+    return {tag["id"] for tag in soup(path).find_all(id=True)}
+
+
+def addresses(path: Path) -> list[tuple[str, bool]]:
+    """All addresses of a page, each with whether the browser loads it."""
+    found = [(a["href"], False) for a in soup(path).find_all("a", href=True)]
+    found += [(tag["src"], True) for tag in soup(path).find_all(src=True)]
+    loaded = ("stylesheet", "icon", "preload", "modulepreload", "manifest")
+    for link in soup(path).find_all("link", href=True):
+        found.append((link["href"], bool(set(link.get("rel", [])) & set(loaded))))
+    return found
+
+
+@every_page
+def test_links_and_anchors_resolve(site, page):
+    broken = []
+    for address, _ in addresses(site / page):
+        parts = urlsplit(address)
+        if parts.scheme or parts.netloc:
+            continue
+        target = (site / page).parent / unquote(parts.path) if parts.path else site / page
+        fragment = unquote(parts.fragment)
+        if not target.is_file() or (fragment and fragment not in anchors(target)):
+            broken.append(address)
+    assert broken == []
+
+
+@every_page
+def test_nothing_is_loaded_from_another_host(site, page):
+    loads = [address for address, loaded in addresses(site / page) if loaded]
+    assert [address for address in loads if urlsplit(address).netloc] == []
+
+
+def test_style_sheets_load_nothing_from_another_host(site):
+    foreign = re.compile(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", re.IGNORECASE)
+    sheets = site.rglob("*.css")
+    assert [sheet.name for sheet in sheets if foreign.search(sheet.read_text("utf-8"))] == []
+
+
+@every_content_page
+def test_every_claim_has_a_tick_that_leads_to_its_check(site, page):
+    claims = [tag["id"] for tag in soup(site / page).select("div.math[id^=equation-eq-]")]
+    ticks = [tag["href"] for tag in soup(site / page).select("a.equation-tick")]
+    assert [tick.split("#")[1] for tick in ticks] == [
+        claim.replace("equation-", "check-") for claim in claims
+    ]
+    assert {tick.split("#")[1] for tick in ticks} <= anchors(site / "checks.html")
+
+
+@every_content_page
+def test_a_page_says_what_it_is_about(site, page):
+    head = soup(site / page).head
+    assert head.title.text.strip()
+    assert head.find("meta", attrs={"name": "description"})["content"].strip()
+    assert head.find("meta", property="og:image")["content"].startswith("https://")
+
+
+def hidden_tests(path: Path) -> list[str]:
+    """The hidden parts of a notebook's tests."""
+    cells = nbformat.v4.reads(path.read_text(encoding="utf-8"))["cells"]
+    pattern = re.compile(f"{BEGIN_HIDDEN}\n(.*?)\n *{END_HIDDEN}", re.DOTALL)
+    return [block for cell in cells for block in pattern.findall(cell["source"])]
+
+
+def test_no_marker_is_anywhere_in_the_site(site):
+    found = []
+    for path in site.rglob("*"):
+        if path.suffix in (".html", ".ipynb", ".js", ".json", ".md", ".txt"):
+            text = path.read_text(encoding="utf-8")
+            found += [(path.name, marker) for marker in MARKERS if marker in text]
+    assert found == []
+
+
+@pytest.mark.parametrize("notebook", sorted(BOOK.glob("*.ipynb")), ids=lambda path: path.name)
+def test_hidden_tests_are_hidden(site, notebook):
+    page = soup(site / f"{notebook.stem}.html").get_text()
+    download = nbformat.v4.reads((site / "_sources" / notebook.name).read_text("utf-8"))
+    shown = page + "\n".join(cell["source"] for cell in download["cells"])
+    assert [block for block in hidden_tests(notebook) if block in shown] == []
+
+
+def test_the_page_for_lost_readers_stands_alone(site):
+    """GitHub Pages serves it at any depth, where relative addresses would break."""
+    assert [a for a, _ in addresses(site / "404.html") if not urlsplit(a).scheme] == []
+
+
+# ---------------------------------------------------------------- in a browser
+
+
+@dataclass
+class Visit:
+    """What one look at a page found."""
+
+    messages: list[str]
+    failed: list[str]
+    foreign: list[str]
+    desk: dict
+    dark: dict
+    phone: dict
+    focus: dict
+
+
+@functools.cache
+def visit(browser, url: str, look: bool = True) -> Visit:
+    """Open a page and look at it: in the light, in the dark, on a phone, with the keyboard."""
+    messages, failed, foreign = [], [], []
+    # without motion: colours that are still fading would be measured half-way
+    context = browser.new_context(viewport=DESK, color_scheme="light", reduced_motion="reduce")
+    tab = context.new_page()
+    tab.on("console", lambda m: messages.append(m.text) if m.type == "error" else None)
+    tab.on("pageerror", lambda error: messages.append(str(error)))
+    tab.on("requestfailed", lambda request: failed.append(request.url))
+    tab.on("response", lambda r: failed.append(r.url) if r.status >= 400 else None)
+    tab.on("request", lambda r: foreign.append(r.url) if is_foreign(r.url, url) else None)
+    tab.goto(url, wait_until="load")
+    tab.evaluate("() => window.MathJax?.startup?.promise")
+    desk = tab.evaluate(PROBE)
+    focus, dark, phone = {}, {}, {}
+    if look:
+        open_everything(tab)
+        focus = tab_through(tab)
+        tab.evaluate("document.documentElement.dataset.theme = 'dark'")
+        dark = tab.evaluate(PROBE)
+        tab.set_viewport_size(PHONE)
+        phone = tab.evaluate(PROBE)
+    context.close()
+    return Visit(messages, failed, foreign, desk, dark, phone, focus)
+
+
+def is_foreign(requested: str, page: str) -> bool:
+    """Whether a request leaves the host of the page."""
+    there, here = urlsplit(requested), urlsplit(page)
+    return there.scheme not in ("data", "blob") and there[:2] != here[:2]
+
+
+def open_everything(tab) -> None:
+    """Open every drop-down: what is folded away must be legible and reachable too."""
+    tab.evaluate(
+        """() => {
+          document.querySelectorAll("article details").forEach((el) => (el.open = true));
+          document.querySelectorAll("article .toggle-hidden > .admonition-title .toggle-button")
+            .forEach((el) => el.click());
+        }"""
+    )
+    tab.wait_for_timeout(50)
+
+
+WATCH = """() => {
+  const article = document.querySelector("article.bd-article, main");
+  const controls = "a[href], button, summary, input, select, textarea, [tabindex='0']";
+  const shown = { checkOpacity: true, checkVisibilityCSS: true };
+  window.wanted = [...article.querySelectorAll(controls)].filter((el) =>
+    el.checkVisibility(shown) && !el.disabled && el.tabIndex >= 0 && el.type !== "hidden");
+  window.reached = new Map();
+  window.left = false;
+  document.addEventListener("focusin", ({ target: el }) => {
+    if (!article.contains(el)) { window.left = true; return; }
+    const style = getComputedStyle(el);
+    const outline = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+    window.reached.set(el, outline || style.boxShadow !== "none");
+  });
+  // the next Tab goes to the first control of the article
+  article.setAttribute("tabindex", "-1");
+  article.focus({ preventScroll: true });
+  window.left = false;
+  return window.wanted.length;
+}"""
+
+REPORT = """() => {
+  const say = (el) => `${el.tagName}.${el.className} "${el.textContent.trim().slice(0, 40)}"`;
+  return {
+    unreached: window.wanted.filter((el) => !window.reached.has(el)).map(say),
+    unseen: [...window.reached].filter(([, seen]) => !seen).map(([el]) => say(el)),
+  };
+}"""
+
+
+def tab_through(tab) -> dict:
+    """Press Tab until the focus leaves the article; report what it missed."""
+    wanted = tab.evaluate(WATCH)
+    for pressed in range(2 * wanted + 50):  # boxes that scroll take the focus too
+        tab.keyboard.press("Tab")
+        if pressed % 20 == 19 and tab.evaluate("window.left"):
+            break
+    return tab.evaluate(REPORT)
+
+
+@every_page
+def test_page_loads_without_errors(browser, address, page):
+    seen = visit(browser, f"{address}/{page}")
+    assert (seen.messages, seen.failed, seen.foreign) == ([], [], [])
+
+
+@every_page
+def test_page_works_from_disk(browser, site, page):
+    seen = visit(browser, (site / page).as_uri(), look=False)
+    assert (seen.messages, seen.failed, seen.foreign) == ([], [], [])
+    assert (seen.desk["untypeset"], seen.desk["errors"]) == ([], [])
+
+
+@every_content_page
+def test_mathematics_is_typeset(browser, address, page):
+    desk = visit(browser, f"{address}/{page}").desk
+    assert (desk["untypeset"], desk["errors"], desk["raw"]) == ([], [], [])
+
+
+@every_content_page
+def test_images_load_and_have_alternative_text(browser, address, page):
+    images = visit(browser, f"{address}/{page}").desk["images"]
+    assert [image for image in images if image["width"] == 0] == []
+    assert [image for image in images if not image["alt"].strip()] == []
+
+
+@every_content_page
+def test_images_keep_their_shape(browser, address, page):
+    seen = visit(browser, f"{address}/{page}")
+    assert (seen.desk["stretched"], seen.phone["stretched"]) == ([], [])
+
+
+@every_page
+def test_no_sideways_scrolling_on_a_phone(browser, address, page):
+    assert visit(browser, f"{address}/{page}").phone["width"] <= PHONE["width"]
+
+
+@every_page
+@pytest.mark.parametrize("theme", ["desk", "dark"])
+def test_text_stands_out(browser, address, page, theme):
+    """`desk` is the light theme with the drop-downs closed, `dark` the dark one with all open."""
+    assert getattr(visit(browser, f"{address}/{page}"), theme)["faint"] == []
+
+
+@every_page
+def test_keyboard_reaches_every_control_and_shows_where_it_is(browser, address, page):
+    assert visit(browser, f"{address}/{page}").focus == {"unreached": [], "unseen": []}
+
+
+FAULTY = """<!DOCTYPE html><html><body><main>
+<p style="color: #aaa">faint</p> <p>raw $$ x $$</p> <div class="math">\\(x\\)</div>
+<img src="none.png"> <img src="http://127.0.0.2:9/x.png" alt="foreign">
+<div style="width: 900px">wide</div>
+<a href="#" style="outline: none">unseen</a> <span inert><a href="#">unreached</a></span>
+<script>console.error("an error")</script></main></body></html>"""
+
+
+def test_the_looks_find_what_is_wrong(browser, tmp_path):
+    """So that all of the above can fail."""
+    page = tmp_path / "faulty.html"
+    page.write_text(FAULTY)
+    seen = visit(browser, page.as_uri())
+    assert "an error" in seen.messages
+    assert [url.rsplit("/")[-1] for url in sorted(seen.failed)] == ["none.png", "x.png"]
+    assert seen.foreign == ["http://127.0.0.2:9/x.png"]
+    assert "faint" in seen.desk["faint"][0] and len(seen.desk["untypeset"]) == 1
+    assert "raw $$ x $$" in seen.desk["raw"]
+    assert [(image["width"], image["alt"]) for image in seen.desk["images"]][0] == (0, "")
+    assert seen.phone["width"] > PHONE["width"]
+    assert "unseen" in seen.focus["unseen"][0] and "unreached" in seen.focus["unreached"][0]
+
+
+def test_search_finds_a_page(browser, address):
+    tab = browser.new_page()
+    tab.goto(f"{address}/search.html?q=autoencoder")
+    tab.wait_for_selector("#search-results li a")
+    tab.close()
