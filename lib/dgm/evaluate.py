@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .data import Dataset
+from .protocols import Tractable
 
 
 @torch.no_grad()
@@ -74,6 +75,41 @@ def nearest_distance(queries: Tensor, points: Tensor, chunk: int = 1000) -> Tens
         torch.cdist(q, flat, compute_mode=exact).amin(1) for q in queries.flatten(1).split(chunk)
     ]
     return torch.cat(near)
+
+
+@torch.no_grad()
+def mean_log_prob(model: Tractable, x: Tensor, batch_size: int = 1000) -> tuple[float, float]:
+    r"""The mean of $\log p_\theta(x_i)$ over examples, in nats, and its standard error.
+
+    On test data it estimates E[log p_theta(x)] = -H(p_data) - KL(p_data || p_theta). The standard
+    error is s / sqrt(N), with s the standard deviation of the N values (dividing by N - 1). A model
+    that gives one example density zero has (-inf, nan).
+
+    Args:
+        model: has `log_prob`: (B, *event) -> (B,).
+        x: (N, *event), N of at least 2.
+
+    Raises:
+        ValueError: fewer than two examples, or log_prob returns another shape than (B,).
+
+    >>> from torch.distributions import Normal
+    >>> mean, standard_error = mean_log_prob(Normal(0.0, 1.0), torch.tensor([-1.0, 1.0, 2.0]))
+    >>> round(mean, 4), round(standard_error, 4)
+    (-1.9189, 0.5)
+    """
+    if len(x) < 2:
+        raise ValueError(f"x: got {len(x)} examples, expected at least 2 for a standard error")
+    parts = []
+    for batch in x.split(batch_size):
+        values = model.log_prob(batch)
+        if values.shape != batch.shape[:1]:
+            raise ValueError(
+                f"model: log_prob returned shape {tuple(values.shape)} for {len(batch)} examples, "
+                f"expected ({len(batch)},), one number each"
+            )
+        parts.append(values)
+    values = torch.cat(parts).cpu().double()  # (N,)
+    return values.mean().item(), (values.std() / len(values) ** 0.5).item()
 
 
 def linear_probe(model, data: Dataset) -> float:

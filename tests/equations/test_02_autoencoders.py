@@ -116,21 +116,21 @@ def test_best_encoder(x):
 def test_ppca_tends_to_pca(x):
     """The decoded posterior mean, by Gaussian conditioning on the joint covariance, against PCA.
 
-    The distance is sigma^2 / lambda_j per coordinate: it falls in proportion to sigma^2.
+    On the way to the limit each coordinate is shrunk by 1 - sigma^2 / lambda_j, as the proof says.
     """
     mu, eigenvalues, vectors = spectrum(x)
     pca = PCA((5,), M).double().fit(x)
-    distances = []
+    exact = pca.encode(x) * (vectors[:, :M].T @ pca.components.T).sign().diagonal()  # (N, m)
     for sigma2 in (1e-2, 1e-4, 1e-6):
         W = vectors[:, :M] * (eigenvalues[:M] - sigma2).sqrt()  # (D, m)
         C = W @ W.T + sigma2 * torch.eye(5, dtype=x.dtype)  # Cov[x]; Cov[z, x] = W^T
         posterior_mean = W.T @ torch.linalg.solve(C, (x - mu).T)  # (m, N)
         formula = W @ torch.linalg.inv(W.T @ W + sigma2 * torch.eye(M, dtype=x.dtype)) @ W.T
-        torch.testing.assert_close(W @ posterior_mean, formula @ (x - mu).T, atol=1e-7, rtol=1e-7)
-        distances.append(((mu + (W @ posterior_mean).T) - pca(x)).abs().max())
-    assert distances[0] < 0.05
-    assert distances[1] / distances[0] == pytest.approx(1e-2, rel=0.05)
-    assert distances[2] / distances[1] == pytest.approx(1e-2, rel=0.05)
+        decoded = formula @ (x - mu).T  # (D, N)
+        torch.testing.assert_close(W @ posterior_mean, decoded, atol=1e-7, rtol=1e-7)
+        shrunk = vectors[:, :M] @ ((1 - sigma2 / eigenvalues[:M]) * exact).T
+        torch.testing.assert_close(decoded, shrunk, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(mu + decoded.T, pca(x), atol=1e-4, rtol=0)
 
 
 @pytest.mark.equation("eq-conditional-mean")

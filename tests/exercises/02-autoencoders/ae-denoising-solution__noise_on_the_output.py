@@ -1,0 +1,3 @@
+def denoising(model, x, y=None, sigma=0.3):
+    reconstruction = model(x) + sigma * torch.randn_like(x)
+    return -(x - reconstruction).square().flatten(1).sum(1)

@@ -1,0 +1,3 @@
+def denoising(model, x, y=None, sigma=0.3):
+    noisy = x + sigma**0.5 * torch.randn_like(x)
+    return -(x - model(noisy)).square().flatten(1).sum(1)
