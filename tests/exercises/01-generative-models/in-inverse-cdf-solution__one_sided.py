@@ -1,0 +1,2 @@
+def laplace(u, mu, b):
+    return mu - b * torch.log(2 * (1 - u))
