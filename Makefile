@@ -14,10 +14,10 @@ endif
 export PYTHONWARNINGS ?= ignore::DeprecationWarning
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test serve bench lock clean
+.PHONY: book test serve lab bench lock clean
 
 book: .venv/installed  ## build the book, running every chapter: _build/html/index.html
-	$(BIN)/jupyter-book build book -W -n --keep-going
+	$(BIN)/jupyter-book build book --all -W -n --keep-going
 	@echo "open _build/html/index.html"
 
 test: .venv/installed  ## lint, library, equations, exercises, notebooks, then the built book
@@ -30,12 +30,17 @@ test: .venv/installed  ## lint, library, equations, exercises, notebooks, then t
 serve: book  ## build, then serve the book at http://localhost:8000
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
 
+lab: .venv/installed  ## open the chapters in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir book
+
 bench: .venv/installed  ## speed, as ratios within one run
 	$(BIN)/pip install -q -c requirements.lock -e ".[bench]"
 	$(BIN)/python -m dgm.bench
 
 lock: .venv/installed  ## write down the versions that are installed now
-	$(BIN)/pip freeze --exclude-editable > requirements.lock
+	(echo '# The tested versions, which make uses as constraints; written by `make lock`.'; \
+		$(BIN)/pip freeze --exclude-editable) > requirements.lock
+	touch $<
 
 clean:
 	rm -rf .venv _build
