@@ -8,13 +8,26 @@
 Models live where you put them: `model.to(dgm.device())`, which `gradient_step` does for you.
 """
 
-from . import data, evaluate, heads, models, nets, objectives, plots, protocols, toys, train
+from . import (
+    data,
+    evaluate,
+    figures,
+    heads,
+    models,
+    nets,
+    objectives,
+    plots,
+    protocols,
+    toys,
+    train,
+)
 from ._device import device
 
 __all__ = [
     "data",
     "device",
     "evaluate",
+    "figures",
     "heads",
     "models",
     "nets",

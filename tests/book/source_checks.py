@@ -200,14 +200,18 @@ def absolute_paths(cell: dict) -> list[str]:
 
 
 def bare_figures(cell: dict) -> list[str]:
-    """A figure says what to see, twice: in a caption and in alternative text."""
+    """A figure says what to see, twice: in a caption and in alternative text.
+
+    The pictures of `dgm.figures` bring their own alternative text, one for each state.
+    """
     settings = cell["metadata"].get("mystnb", {})
     if "figure" not in settings and "image" not in settings:
         return []
     problems = []
     if not (settings.get("figure") or {}).get("caption", "").strip():
         problems.append(f"{name(cell)} draws a figure without mystnb.figure.caption")
-    if not (settings.get("image") or {}).get("alt", "").strip():
+    interactive = "dgm.figures." in cell["source"]
+    if not interactive and not (settings.get("image") or {}).get("alt", "").strip():
         problems.append(f"{name(cell)} draws a figure without mystnb.image.alt")
     return problems
 

@@ -1,0 +1,40 @@
+"""From Python objects to text and pictures that can stand in a page."""
+
+import base64
+import json
+from io import BytesIO
+
+
+def to_json(state: dict) -> str:
+    """Compact JSON that may stand inside a script element, which "</" could end."""
+    return json.dumps(state, separators=(",", ":")).replace("</", "<\\/")
+
+
+def to_base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii")
+
+
+def data_uri(picture: bytes) -> str:
+    """The address of a WebP picture that is its own content."""
+    return "data:image/webp;base64," + to_base64(picture)
+
+
+def to_pixels(figure, dpi: int):
+    """A matplotlib figure as a Pillow image, on white; the figure is closed.
+
+    An open one would be shown a second time, by the notebook.
+    """
+    import matplotlib.pyplot as plt
+    from PIL import Image
+
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
+    plt.close(figure)
+    return Image.open(buffer).convert("RGB")
+
+
+def to_webp(image, **options) -> bytes:
+    """A Pillow image as WebP; `options` are Pillow's (lossless=True, quality=80)."""
+    buffer = BytesIO()
+    image.save(buffer, format="WebP", **options)
+    return buffer.getvalue()

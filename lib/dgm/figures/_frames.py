@@ -1,0 +1,160 @@
+"""A slider, or two, over pictures that a Python function makes."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from numbers import Real
+
+import numpy as np
+
+from ._encode import to_base64, to_pixels, to_webp
+
+MOST_PICTURES = 200
+ENCODINGS = ({"lossless": True}, {"quality": 80}, {"quality": 60})  # the first that fits is used
+DPI = 150  # of matplotlib figures; shown at 100 to the inch
+
+
+def frames(
+    render: Callable,
+    *,
+    alt: str | Callable[..., str] | None = None,
+    caption: str = "",
+    limit: int = 400_000,
+    **values: Sequence,
+):
+    """One or two sliders, and a play button, over the pictures `render` makes of their values.
+
+    All combinations of the given values are rendered at once: they are what a page without a kernel
+    shows. Where a kernel runs the sliders also stop in between (at whole numbers between whole
+    numbers, else at tenths of the gaps) and the pictures there are rendered on demand.
+
+    Args:
+        render: called with one value of each parameter, by keyword. Returns a matplotlib figure
+            or axes, or an image: (H, W) in [0, 1], drawn as dark ink on white, or (H, W, 3), colour
+            in [0, 1]; uint8 images run from 0 to 255. All of one size.
+        alt: what the picture shows, for those who do not see it: a format string, such as
+            "The copy from {m} components", or a function of the values.
+        caption: text below the figure.
+        limit: the most bytes that the figure's data may take in a page. Pictures are WebP, without
+            loss if that fits.
+        values: per parameter the values to stop at, in order. The first are shown first.
+
+    Returns:
+        A widget; its `values`, such as {"m": 8}, can be read, set and observed.
+
+    Raises:
+        ValueError: no or more than two parameters, a parameter without values, more than 200
+            pictures, pictures of several sizes or that exceed `limit`, or `render` returns
+            something that is no picture.
+
+    >>> import torch
+    >>> fig = frames(lambda grey: torch.full((8, 8), grey), grey=[0.0, 0.5, 1.0])
+    >>> fig.values
+    {'grey': 0.0}
+    """
+    from ._widgets import Frames
+
+    stops = {name: _plain(name, given) for name, given in values.items()}
+    _check(stops)
+    combinations = [
+        dict(zip(stops, each, strict=True)) for each in itertools.product(*stops.values())
+    ]
+    describe = _describe(alt)
+    images = [_image(render(**each)) for each in combinations]
+    sizes = {(image.size, shown) for image, shown in images}
+    if len(sizes) > 1:
+        raise ValueError(f"render: got pictures of {len(sizes)} sizes, expected one size")
+    ((width, height), shown) = sizes.pop()
+    blobs, encoding = _encode([image for image, _ in images], limit)
+    texts = [describe(each) for each in combinations]
+    spec = {
+        "parameters": [
+            {"name": name, "stops": given, "finer": _finer(given)} for name, given in stops.items()
+        ],
+        "pictures": [to_base64(blob) for blob in blobs],
+        "alts": texts,
+        "width": shown,
+        "aspect": [width, height],
+        "pixels": shown > width,  # an image enlarged: show its pixels
+        "details": [f"{len(blobs)} pictures, {sum(map(len, blobs)) / 1000:.0f} kB."],
+    }
+
+    def make(each: dict) -> tuple[bytes, str]:
+        return to_webp(_image(render(**each))[0], **encoding), describe(each)
+
+    pictures = list(zip(blobs, texts, strict=True))
+    return Frames.within(
+        limit, spec, pictures=pictures, make=make, values=combinations[0], caption=caption
+    )
+
+
+def _check(stops: dict[str, list]) -> None:
+    if not 1 <= len(stops) <= 2:
+        raise ValueError(f"values: got the parameters {list(stops)}, expected one or two")
+    for name, given in stops.items():
+        if not given or len(set(map(repr, given))) < len(given):
+            raise ValueError(f"{name}: got {given}, expected at least one value and none twice")
+    count = math.prod(map(len, stops.values()))
+    if count > MOST_PICTURES:
+        raise ValueError(f"values: got {count} pictures, expected at most {MOST_PICTURES}")
+
+
+def _plain(name: str, given) -> list:
+    """The values as Python numbers or strings, which JSON keeps as they are."""
+    plain = given.tolist() if hasattr(given, "tolist") else list(given)
+    if not all(isinstance(v, (Real, str)) for v in plain):
+        raise ValueError(f"{name}: got {given}, expected numbers or strings")
+    return plain
+
+
+def _finer(stops: list) -> list:
+    """Up to nine more values in every gap between numbers.
+
+    >>> _finer([1, 2, 5]), _finer([0.0, 0.1])[:3], _finer(["a", "b"])
+    ([1, 2, 3, 4, 5], [0.0, 0.01, 0.02], ['a', 'b'])
+    """
+    if any(isinstance(v, (str, bool)) for v in stops):
+        return stops
+    whole = all(isinstance(v, int) for v in stops)
+    finer = stops[:1]
+    for a, b in itertools.pairwise(stops):
+        between = [a + (b - a) * i / 10 for i in range(1, 10)]
+        between = [round(v) for v in between] if whole else [float(f"{v:.10g}") for v in between]
+        finer += [v for v in dict.fromkeys(between) if v not in (a, b)] + [b]
+    return finer
+
+
+def _describe(alt) -> Callable[[dict], str]:
+    if callable(alt):
+        return lambda values: alt(**values)
+    if alt is not None:
+        return lambda values: alt.format(**values)
+    return lambda values: ", ".join(f"{name} = {value}" for name, value in values.items())
+
+
+def _image(drawn):
+    """What `render` returned as a Pillow image, and the width to show it at, in CSS pixels."""
+    from PIL import Image
+
+    figure = getattr(drawn, "figure", drawn)  # axes know their figure
+    if hasattr(figure, "savefig"):
+        return to_pixels(figure, DPI), round(100 * figure.get_size_inches()[0])
+    array = np.asarray(drawn.detach().cpu() if hasattr(drawn, "detach") else drawn)
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or array.size == 0:
+        raise ValueError(
+            f"render: got {type(drawn).__name__} of shape {array.shape}, expected a matplotlib "
+            "figure or axes, or an image (H, W) or (H, W, 3)"
+        )
+    unit = array / 255 if array.dtype == np.uint8 else array.astype(float).clip(0, 1)
+    unit = 1 - unit if array.ndim == 2 else unit  # grey is drawn as ink, as dgm.plots does
+    pixels = Image.fromarray(np.rint(255 * unit).astype(np.uint8)).convert("RGB")
+    return pixels, pixels.width * max(1, round(420 / pixels.width))
+
+
+def _encode(images: list, limit: int) -> tuple[list[bytes], dict]:
+    """The pictures as WebP, in the best encoding whose base64 fits (or the last), and which."""
+    for encoding in ENCODINGS:
+        blobs = [to_webp(image, **encoding) for image in images]
+        if sum(map(len, blobs)) * 4 / 3 < 0.95 * limit:  # some room for the alt texts
+            break
+    return blobs, encoding

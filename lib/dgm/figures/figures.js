@@ -1,0 +1,682 @@
+// The interactive figures of dgm.figures: one module, two ways in.
+//
+//   - In a live notebook, anywidget calls render({ model, el }).
+//   - On a static page, this text stands in a <script type="module"> that ends with mount(), which
+//     brings every figure of the page to life. Each figure carries the whole module, so each works
+//     alone; whichever runs first serves all, and the others find nothing left to do.
+//
+// Either way a drawing (latentPlane, frames, distribution1d) gets a model with get, set,
+// save_changes, on and off, and an empty element. No framework, no build step, no request.
+
+// ---------------------------------------------------------------- numbers
+
+export function fromBase64(text) {
+  const raw = atob(text), bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+  return bytes;
+}
+
+const float32 = (text) => new Float32Array(fromBase64(text).buffer);
+
+// A packed network (see _network.py) as a function from a code to the numbers of an image.
+export function network({ layers, weights }) {
+  const reader = weightReader(fromBase64(weights).buffer);
+  const steps = layers.map((layer) => LAYERS[layer.type](layer, reader));
+  return (z) => steps.reduce((x, step) => step(x), z);
+}
+
+// Weights lie one after another, per layer: [scales, if int8] weights biases.
+function weightReader(buffer) {
+  let at = 0;
+  const take = (size) => buffer.slice(at, (at += size));
+  const floats = (n) => new Float32Array(take(4 * n));
+  const matrix = ({ rows, columns, precision }) => {
+    const n = rows * columns;
+    if (precision === "float32") return floats(n);
+    if (precision === "float16") return Float32Array.from(new Uint16Array(take(2 * n)), fromHalf);
+    const scale = floats(rows);
+    return Float32Array.from(new Int8Array(take(n)), (q, i) => q * scale[Math.floor(i / columns)]);
+  };
+  return { floats, matrix };
+}
+
+// The number that 16 bits stand for: sign, five bits of exponent, ten of fraction. (Weights are
+// finite, so the codes of infinities do not occur.)
+function fromHalf(bits) {
+  const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31;
+  const fraction = (bits & 1023) / 1024;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction) : 2 ** -14 * fraction);
+}
+
+const pointwise = (f) => () => (x) => Float32Array.from(x, f);
+
+const LAYERS = {
+  same: () => (x) => x, // only the shape changes
+  relu: pointwise((v) => Math.max(v, 0)),
+  leaky: ({ slope }) => (x) => Float32Array.from(x, (v) => (v > 0 ? v : slope * v)),
+  tanh: pointwise(Math.tanh),
+  sigmoid: pointwise((v) => 1 / (1 + Math.exp(-v))),
+  softplus: ({ beta }) => (x) => Float32Array.from(x, (v) => softplus(beta * v) / beta),
+  linear,
+  convolution,
+};
+
+// log(1 + e^u), without overflow
+const softplus = (u) => Math.max(u, 0) + Math.log1p(Math.exp(-Math.abs(u)));
+
+function linear(layer, { matrix, floats }) {
+  const { rows, columns } = layer, weight = matrix(layer), bias = floats(rows);
+  return (x) => {
+    const y = new Float32Array(rows);
+    for (let i = 0, k = 0; i < rows; i++) {
+      let sum = bias[i];
+      for (let j = 0; j < columns; j++, k++) sum += weight[k] * x[j];
+      y[i] = sum;
+    }
+    return y;
+  };
+}
+
+// A convolution links position p of its small side (the output) with position
+// stride p + i - padding of its large side (the input), for every i of the kernel. A transposed one
+// is the same table of links, read from the small side to the large. So one loop serves both.
+function convolution(layer, { matrix, floats }) {
+  const { rows, transposed } = layer;
+  const [kh, kw] = layer.kernel, [sh, sw] = layer.stride, [ph, pw] = layer.padding;
+  const [channels, H, W] = layer.in, [, P, Q] = layer.out;
+  const [sH, sW, lH, lW] = transposed ? [H, W, P, Q] : [P, Q, H, W]; // small side, large side
+  const weight = matrix(layer), bias = floats(rows); // weight: (rows, channels, kh, kw)
+  return (x) => {
+    const y = new Float32Array(rows * P * Q);
+    for (let o = 0, k = 0; o < rows; o++) {
+      y.fill(bias[o], o * P * Q, (o + 1) * P * Q);
+      for (let c = 0; c < channels; c++)
+        for (let i = 0; i < kh; i++)
+          for (let j = 0; j < kw; j++, k++) {
+            const w = weight[k];
+            const first = Math.max(0, Math.ceil((pw - j) / sw));
+            const last = Math.min(sW - 1, Math.floor((lW - 1 + pw - j) / sw));
+            for (let p = 0; p < sH; p++) {
+              const r = sh * p + i - ph;
+              if (r < 0 || r >= lH) continue;
+              if (transposed) {
+                const from = (c * H + p) * W, to = (o * P + r) * Q + j - pw;
+                for (let q = first; q <= last; q++) y[to + sw * q] += w * x[from + q];
+              } else {
+                const from = (c * H + r) * W + j - pw, to = (o * P + p) * Q;
+                for (let q = first; q <= last; q++) y[to + q] += w * x[from + sw * q];
+              }
+            }
+          }
+    }
+    return y;
+  };
+}
+
+// ELBO, KL(q || posterior) and log p(x) by sums over the grid (see _distribution_1d.py). The three
+// are computed apart, so that ELBO + KL = log p is a finding and not a definition.
+export function gaussianBound({ low, step, logJoint }, mean, sigma) {
+  const n = logJoint.length, q = new Float64Array(n), posterior = new Float64Array(n);
+  let top = -Infinity;
+  for (const v of logJoint) top = Math.max(top, v);
+  let sum = 0;
+  for (const v of logJoint) sum += Math.exp(v - top);
+  const log_p = top + Math.log(sum * step);
+  const logNormaliser = Math.log(sigma) + 0.5 * Math.log(2 * Math.PI);
+  let elbo = 0, kl = 0;
+  for (let i = 0; i < n; i++) {
+    const logQ = -0.5 * ((low + step * i - mean) / sigma) ** 2 - logNormaliser;
+    const logPosterior = logJoint[i] - log_p;
+    q[i] = Math.exp(logQ);
+    posterior[i] = Math.exp(logPosterior);
+    if (q[i] === 0) continue; // 0 log 0 = 0
+    elbo += step * q[i] * (logJoint[i] - logQ);
+    kl += step * q[i] * (logQ - logPosterior);
+  }
+  return { elbo, kl, log_p, q, posterior };
+}
+
+// ---------------------------------------------------------------- elements
+
+const set = (element, attributes) => {
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+};
+
+function h(tag, attributes = {}, ...children) {
+  const element = set(document.createElement(tag), attributes);
+  element.append(...children);
+  return element;
+}
+
+const svg = (tag, attributes, text = "") => {
+  const element = set(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes);
+  element.textContent = text;
+  return element;
+};
+
+const number = (value, digits = 2) => {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "undefined" : value > 0 ? "∞" : "−∞";
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? text.replace("-", "") : text.replace("-", "−");
+};
+
+// For what takes arrow keys: without it JupyterLab takes them, to move between cells.
+const KEEPS_KEYS = { "data-lm-suppress-shortcuts": "true" };
+
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+// At most one drawing per frame of the screen, however many events ask for one.
+function oncePerFrame(draw) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => { asked = false; draw(); });
+  };
+}
+
+// Tells screen readers what there is to see: not at first, and only once the reader rests.
+function announcer(parent) {
+  const region = h("p", { class: "dgm-spoken", role: "status", "aria-live": "polite" });
+  parent.append(region);
+  let timer, latest;
+  return (text) => {
+    if (latest !== undefined && text !== latest) {
+      clearTimeout(timer);
+      timer = setTimeout(() => { region.textContent = text; }, 700);
+    }
+    latest = text;
+  };
+}
+
+function details(parent, lines) {
+  const box = h("details", { class: "dgm-details" }, h("summary", {}, "About this figure"));
+  box.append(...lines.map((line) => h("p", {}, line)));
+  parent.append(box);
+}
+
+// A labelled range input; show(value, text) moves it without telling onInput.
+function slider(label, low, high, step, onInput) {
+  const input = h("input", { type: "range", min: low, max: high, step, ...KEEPS_KEYS });
+  const value = h("span", { class: "dgm-value", "aria-hidden": "true" });
+  input.addEventListener("input", () => onInput(Number(input.value)));
+  const show = (position, text) => {
+    input.value = position;
+    input.setAttribute("aria-valuetext", text);
+    value.textContent = text;
+  };
+  return { row: h("label", { class: "dgm-slider" }, h("span", {}, label), input, value), show };
+}
+
+// Call back when the theme changes, which the page marks on its root or its body.
+function onTheme(callback) {
+  const observer = new MutationObserver(callback);
+  const options = { attributeFilter: ["data-theme", "data-jp-theme-light", "class"] };
+  for (const node of [document.documentElement, document.body]) observer.observe(node, options);
+  return () => observer.disconnect();
+}
+
+// Call back when the width of an element changes.
+function onResize(element, callback) {
+  let width = element.clientWidth; // observers report once at the start, too
+  const observer = new ResizeObserver(() => {
+    if (element.clientWidth === width) return;
+    width = element.clientWidth;
+    callback();
+  });
+  observer.observe(element);
+  return () => observer.disconnect();
+}
+
+// ---------------------------------------------------------------- the latent plane
+
+const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+
+function latentPlane(model, el) {
+  const spec = model.get("spec"), decode = network(spec.network);
+  const points = latentPoints(spec), start = model.get("z");
+  const plane = h("canvas", {
+    ...KEEPS_KEYS, tabindex: 0, role: "application", "aria-roledescription": "latent plane",
+    "aria-label": "Latent plane. Drag, or press the arrow keys, to move the code z; " +
+      "with Shift in larger steps; Home returns to the start.",
+  });
+  const picture = imageView(spec.shape);
+  const readout = h("p", { class: "dgm-readout" });
+  const side = h("div", { class: "dgm-side" }, picture.canvas, readout);
+  el.append(h("div", { class: "dgm-plane" }, plane, side));
+  if (spec.classes.some((c) => c.name !== c.glyph)) el.append(legend(spec.classes));
+  details(el, spec.details);
+  const say = announcer(el);
+  const map = planeMap(plane, spec);
+  const ground = h("canvas"); // codes and dead zone, drawn once per size and theme
+
+  function draw() {
+    const z = model.get("z"), near = nearest(points, z);
+    picture.show(decode(z));
+    const context = plane.getContext("2d");
+    if (ground.width) {
+      context.clearRect(0, 0, plane.width, plane.height);
+      context.drawImage(ground, 0, 0);
+      drawCursor(context, map, z, getComputedStyle(el));
+    }
+    const words = describe(spec, z, near);
+    readout.replaceChildren(...words.map(([text, style = ""]) => h("span", { class: style }, text)));
+    const text = words.map(([word]) => word).join(" ");
+    picture.canvas.setAttribute("aria-label", `Decoded image. ${text}`);
+    say(text);
+  }
+
+  function repaint() {
+    if (!plane.clientWidth) return; // not on the page yet
+    map.resize();
+    set(ground, { width: plane.width, height: plane.height });
+    drawGround(ground.getContext("2d"), map, spec, points, getComputedStyle(el));
+    draw();
+  }
+
+  const drawSoon = oncePerFrame(draw);
+  function move(z) {
+    model.set("z", z.map((v, i) => clamp(v, spec.low[i], spec.low[i] + spec.side)));
+    model.save_changes();
+    drawSoon();
+  }
+  const follow = (event) => move(map.code(event));
+  plane.addEventListener("pointerdown", (event) => {
+    plane.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  plane.addEventListener("pointermove", (event) => event.buttons && follow(event));
+  plane.addEventListener("keydown", (event) => {
+    const direction = DIRECTIONS[event.key];
+    if (!direction && event.key !== "Home") return;
+    event.preventDefault(); // do not scroll the page
+    const [a, b] = model.get("z"), step = (spec.side / 60) * (event.shiftKey ? 5 : 1);
+    move(direction ? [a + step * direction[0], b + step * direction[1]] : start);
+  });
+  model.on("change:z", drawSoon);
+  const stopSizes = onResize(plane, repaint);
+  const stopTheme = onTheme(repaint);
+  repaint();
+  return () => { model.off("change:z", drawSoon); stopSizes(); stopTheme(); };
+}
+
+// Codes travel as pairs of uint16, fractions of the plane's side.
+function latentPoints({ codes, labels, low, side }) {
+  const pairs = new Uint16Array(fromBase64(codes).buffer), n = pairs.length / 2;
+  const x = new Float32Array(n), y = new Float32Array(n);
+  for (let i = 0; i < n; i++) {
+    x[i] = low[0] + (side * pairs[2 * i]) / 65535;
+    y[i] = low[1] + (side * pairs[2 * i + 1]) / 65535;
+  }
+  return { x, y, label: fromBase64(labels) };
+}
+
+function nearest({ x, y, label }, [a, b]) {
+  let best = Infinity, at = 0;
+  for (let i = 0; i < x.length; i++) {
+    const d = (x[i] - a) ** 2 + (y[i] - b) ** 2;
+    if (d < best) { best = d; at = i; }
+  }
+  return { distance: Math.sqrt(best), label: label[at] };
+}
+
+// The sentences beside the picture, each with the class it is styled with.
+function describe({ classes, reach }, [a, b], { distance, label }) {
+  const words = [
+    [`z = (${number(a)}, ${number(b)})`],
+    [`Nearest training code: ${classes[label].name}, at distance ${number(distance)}.`],
+  ];
+  const dead = ["Dead zone: no training code within reach.", "dgm-dead"];
+  return reach && distance > reach ? [...words, dead] : words;
+}
+
+// Between codes and positions on the canvas, in CSS pixels; the drawing area is a square.
+function planeMap(canvas, { low, side }) {
+  const map = {
+    left: 34, // room for the axes' numbers, as much below as on the left
+    top: 8,
+    resize() {
+      map.scale = window.devicePixelRatio || 1;
+      map.size = canvas.clientWidth - map.left - map.top;
+      const pixels = Math.round(canvas.clientWidth * map.scale);
+      set(canvas, { width: pixels, height: pixels });
+    },
+    x: (a) => map.left + ((a - low[0]) / side) * map.size,
+    y: (b) => map.top + (1 - (b - low[1]) / side) * map.size,
+    code(event) {
+      const box = canvas.getBoundingClientRect(), toCss = canvas.clientWidth / box.width;
+      const u = ((event.clientX - box.left) * toCss - map.left) / map.size;
+      const v = ((event.clientY - box.top) * toCss - map.top) / map.size;
+      return [low[0] + side * u, low[1] + side * (1 - v)];
+    },
+  };
+  return map;
+}
+
+function drawGround(context, map, spec, points, style) {
+  const colour = (name) => style.getPropertyValue(`--dgm-${name}`).trim();
+  const { left, top, size, scale } = map;
+  context.setTransform(scale, 0, 0, scale, 0, 0);
+  context.fillStyle = colour("ground");
+  context.fillRect(left, top, size, size);
+  if (spec.reach) context.drawImage(deadZone(map, spec, points, colour), left, top, size, size);
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.font = "600 10px system-ui, sans-serif";
+  for (let i = 0; i < Math.min(points.x.length, spec.drawn); i++) {
+    const kind = spec.classes[points.label[i]];
+    context.fillStyle = kind[colour("theme")];
+    context.fillText(kind.glyph, map.x(points.x[i]), map.y(points.y[i]));
+  }
+  drawAxes(context, map, spec, colour);
+}
+
+// Shade everything, then take out a disc of radius reach around every code.
+function deadZone({ size, scale }, { low, side, reach }, points, colour) {
+  const canvas = document.createElement("canvas"), pixels = Math.round(size * scale);
+  set(canvas, { width: pixels, height: pixels });
+  const context = canvas.getContext("2d"), unit = pixels / side;
+  context.fillStyle = colour("shade");
+  context.fillRect(0, 0, pixels, pixels);
+  context.strokeStyle = colour("hatch"); // hatched, so that it does not depend on a shade of colour
+  context.lineWidth = scale;
+  context.beginPath();
+  for (let d = 0; d < 2 * pixels; d += 9 * scale) {
+    context.moveTo(d, 0);
+    context.lineTo(d - pixels, pixels);
+  }
+  context.stroke();
+  context.globalCompositeOperation = "destination-out";
+  context.beginPath();
+  for (let i = 0; i < points.x.length; i++) {
+    const x = (points.x[i] - low[0]) * unit, y = pixels - (points.y[i] - low[1]) * unit;
+    context.moveTo(x + reach * unit, y);
+    context.arc(x, y, reach * unit, 0, 7);
+  }
+  context.fill();
+  return canvas;
+}
+
+function drawAxes(context, map, { low, side }, colour) {
+  const { left, top, size } = map;
+  context.strokeStyle = colour("line");
+  context.strokeRect(left + 0.5, top + 0.5, size - 1, size - 1);
+  context.fillStyle = colour("quiet");
+  context.font = "11px system-ui, sans-serif";
+  const along = (i) => ticks(low[i], low[i] + side);
+  for (const [t, text] of along(0)) context.fillText(text, map.x(t), top + size + 9);
+  context.textAlign = "right";
+  for (const [t, text] of along(1)) context.fillText(text, left - 4, map.y(t));
+  context.textAlign = "center";
+  context.font = "italic 12px system-ui, sans-serif";
+  context.fillText("z₁", left + size / 2, top + size + 25);
+  context.fillText("z₂", 9, top + size / 2);
+}
+
+// Round numbers between low and high, about four of them, each with its text.
+function ticks(low, high) {
+  const power = 10 ** Math.floor(Math.log10((high - low) / 4));
+  const step = power * [1, 2, 5, 10].find((m) => m * power >= (high - low) / 6);
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9)), found = [];
+  for (let i = Math.ceil(low / step); i * step <= high; i++)
+    found.push([i * step, number(i * step, digits)]);
+  return found;
+}
+
+function drawCursor(context, map, [a, b], style) {
+  const colour = (name) => style.getPropertyValue(`--dgm-${name}`).trim();
+  const x = map.x(a), y = map.y(b);
+  context.setTransform(map.scale, 0, 0, map.scale, 0, 0);
+  for (const [width, name] of [[6, "ground"], [2.5, "ink"]]) { // a light edge around a dark ring
+    context.lineWidth = width;
+    context.strokeStyle = colour(name);
+    context.beginPath();
+    context.arc(x, y, 9, 0, 7);
+    context.stroke();
+  }
+  context.fillStyle = colour("ink");
+  context.fillRect(x - 1, y - 1, 2, 2);
+}
+
+function legend(classes) {
+  const items = classes.map(({ glyph, name, light, dark }) =>
+    h("li", {}, h("span", { style: `--light: ${light}; --dark: ${dark}` }, glyph), ` ${name}`));
+  return h("ul", { class: "dgm-legend", "aria-label": "Classes" }, ...items);
+}
+
+// A canvas of one pixel per pixel. Grey is dark ink on white paper, as in dgm.plots.
+function imageView([channels, height, width]) {
+  const canvas = h("canvas", { width, height, role: "img", "aria-label": "Decoded image" });
+  const context = canvas.getContext("2d"), pixels = context.createImageData(width, height);
+  const n = width * height;
+  const show = (x) => {
+    for (let i = 0; i < n; i++) {
+      for (let c = 0; c < 3; c++) // storing clips and rounds
+        pixels.data[4 * i + c] = channels === 1 ? 255 * (1 - x[i]) : 255 * x[c * n + i];
+      pixels.data[4 * i + 3] = 255;
+    }
+    context.putImageData(pixels, 0, 0);
+  };
+  return { canvas, show };
+}
+
+// ---------------------------------------------------------------- frames
+
+function frames(model, el) {
+  const spec = model.get("spec"), parameters = spec.parameters;
+  // with a kernel the sliders also stop where no picture has been made yet
+  const choices = parameters.map((p) => (model.isStatic ? p.stops : p.finer));
+  const style = spec.pixels ? "dgm-frame dgm-pixels" : "dgm-frame";
+  const image = h("img", { class: style, width: spec.width });
+  image.style.aspectRatio = spec.aspect.join(" / ");
+  const sliders = parameters.map((p, i) =>
+    slider(p.name, 0, choices[i].length - 1, 1, (at) => { pause(); choose(i, at); }));
+  const play = h("button", { type: "button", class: "dgm-button" });
+  const say = announcer(el);
+  const controls = h("div", { class: "dgm-controls" }, play, ...sliders.map((s) => s.row));
+  el.append(h("div", { class: "dgm-scroll" }, image), controls);
+  details(el, spec.details);
+
+  // Where the values are among the choices: the same, or the closest number.
+  const position = (i) => {
+    const value = model.get("values")[parameters[i].name], at = choices[i].indexOf(value);
+    if (at >= 0 || typeof value !== "number") return Math.max(at, 0);
+    const off = choices[i].map((v) => Math.abs(v - value));
+    return off.indexOf(Math.min(...off));
+  };
+
+  function madeBefore(values) {
+    const index = parameters.reduce((at, p) => {
+      const stop = p.stops.indexOf(values[p.name]);
+      return stop < 0 ? NaN : at * p.stops.length + stop;
+    }, 0);
+    return Number.isNaN(index) ? null : { image: spec.pictures[index], alt: spec.alts[index] };
+  }
+
+  function madeNow(values) {
+    const picture = model.get("picture");
+    const fits = (p) => picture.values?.[p.name] === values[p.name];
+    return parameters.every(fits) ? picture : null;
+  }
+
+  function draw() {
+    const values = model.get("values");
+    parameters.forEach((p, i) => sliders[i].show(position(i), String(values[p.name])));
+    const picture = madeBefore(values) ?? madeNow(values);
+    if (!picture) return; // asked for: change:picture will tell
+    image.src = `data:image/webp;base64,${picture.image}`;
+    image.alt = picture.alt;
+    if (!playing) say(picture.alt);
+  }
+
+  function choose(i, at) {
+    model.set("values", { ...model.get("values"), [parameters[i].name]: choices[i][at] });
+    model.save_changes();
+    draw();
+  }
+
+  // Play runs once through the values of the first parameter that were given.
+  let playing = null;
+  function pause() {
+    clearInterval(playing);
+    playing = null;
+    play.textContent = "▶\uFE0E Play";
+  }
+  function advance() {
+    const ahead = parameters[0].stops.map((v) => choices[0].indexOf(v)).find((at) => at > position(0));
+    if (ahead === undefined) { pause(); draw(); } else choose(0, ahead);
+  }
+  play.addEventListener("click", () => {
+    if (playing) { pause(); draw(); return; }
+    if (position(0) === choices[0].length - 1) choose(0, 0); // from the end, start again
+    playing = setInterval(advance, 600);
+    play.textContent = "❚❚ Pause";
+  });
+  pause();
+  model.on("change:values", draw);
+  model.on("change:picture", draw);
+  draw();
+  return () => { pause(); model.off("change:values", draw); model.off("change:picture", draw); };
+}
+
+// ---------------------------------------------------------------- a distribution and its bound
+
+const step200 = ([low, high]) => (high - low) / 200;
+
+function distribution1d(model, el) {
+  const spec = model.get("spec"), { low, step } = spec, logJoint = float32(spec.log_joint);
+  let plot = boundPlot(spec, logJoint, el.clientWidth);
+  const sum = h("p", { class: "dgm-sum" }), say = announcer(el);
+  const change = (name) => (value) => {
+    model.set(name, value);
+    model.save_changes();
+    drawSoon();
+  };
+  const sliders = {
+    mean: slider("mean of q", ...spec.mean, step200(spec.mean), change("mean")),
+    log_sigma: slider("σ of q", ...spec.log_sigma, step200(spec.log_sigma), change("log_sigma")),
+  };
+  const controls = h("div", { class: "dgm-controls" }, sliders.mean.row, sliders.log_sigma.row);
+  el.append(plot.element, sum, controls);
+  details(el, spec.details);
+
+  function draw() {
+    const mean = model.get("mean"), sigma = Math.exp(model.get("log_sigma"));
+    const bound = gaussianBound({ low, step, logJoint }, mean, sigma);
+    plot.show(bound);
+    sliders.mean.show(mean, number(mean));
+    sliders.log_sigma.show(Math.log(sigma), number(sigma));
+    const part = (name, value) => h("b", {}, `${name} ${number(value, 3)}`);
+    const parts = [part("ELBO", bound.elbo), part("KL", bound.kl), part("log p(x)", bound.log_p)];
+    sum.replaceChildren(parts[0], " + ", parts[1], " = ", parts[2], " nats");
+    say(sum.textContent);
+  }
+  const drawSoon = oncePerFrame(draw);
+  model.on("change:mean", drawSoon);
+  model.on("change:log_sigma", drawSoon);
+  const stopSizes = onResize(el, () => {
+    const old = plot.element;
+    plot = boundPlot(spec, logJoint, el.clientWidth);
+    old.replaceWith(plot.element);
+    draw();
+  });
+  draw();
+  return () => {
+    model.off("change:mean", drawSoon);
+    model.off("change:log_sigma", drawSoon);
+    stopSizes();
+  };
+}
+
+// Above, the posterior and q over z; below, the bars on an axis in nats. One unit is one CSS pixel.
+function boundPlot({ low, step, window: nats }, logJoint, available) {
+  const width = clamp(available || 620, 300, 620), left = 14, right = width - 14;
+  const base = 210, height = 185, bar = 268; // where densities stand, how high, the bars' middle
+  const n = logJoint.length, high = low + step * (n - 1);
+  const element = svg("svg", { viewBox: `0 0 ${width} 330`, width, class: "dgm-plot", role: "img" });
+  set(element, { "aria-label": "The posterior and q; below, the bars of the sum." });
+  const add = (tag, attributes, text) => element.appendChild(svg(tag, attributes, text));
+  const middle = { "text-anchor": "middle" }, end = { "text-anchor": "end" };
+
+  const x = (z) => left + ((z - low) / (high - low)) * (right - left);
+  const posterior = add("path", { class: "posterior" }), q = add("path", { class: "q" });
+  add("path", { class: "axis", d: `M${left} ${base}H${right}` });
+  for (const [t, text] of ticks(low, high))
+    add("text", { x: clamp(x(t), 22, right - 8), y: base + 17, ...middle }, text);
+  add("text", { x: right, y: base - 6, ...end, "font-style": "italic" }, "z");
+  add("path", { class: "posterior", d: "M20 16h26" });
+  add("text", { x: 52, y: 20 }, "posterior p(z | x)");
+  add("path", { class: "q", d: "M20 36h26" });
+  add("text", { x: 52, y: 40 }, "q(z)");
+
+  const { log_p } = gaussianBound({ low, step, logJoint }, (low + high) / 2, high - low);
+  const zero = right - 40; // where log p(x) stands
+  const nat = (value) => zero - ((log_p - value) / nats) * (zero - left - 30);
+  const elbo = add("rect", { class: "elbo", x: left, y: bar - 12, height: 24 });
+  const kl = add("rect", { class: "kl", y: bar - 12, height: 24 });
+  add("path", { class: "evidence", d: `M${zero} ${bar - 20}V${bar + 20}` });
+  add("text", { x: zero, y: bar - 25, ...middle }, "log p(x)");
+  const elboText = add("text", { x: left, y: bar + 30 });
+  const klText = add("text", { x: zero - 6, y: bar + 30, ...end }, "KL");
+  add("path", { class: "axis", d: `M${left} ${bar + 40}H${right}` });
+  for (const [t, text] of ticks(log_p - nats, log_p))
+    add("text", { x: nat(t), y: bar + 56, ...middle }, text);
+  add("text", { x: right, y: bar + 56, ...end }, "nats");
+
+  function curve(density, peak) {
+    const y = (value) => (base - (height * value) / peak).toFixed(1);
+    const point = (value, i) => `${x(low + step * i).toFixed(1)} ${y(value)}`;
+    return `M${Array.from(density, point).join("L")}`;
+  }
+
+  function show(bound) {
+    const peak = Math.max(1.25 * Math.max(...bound.posterior), 1.02 * Math.max(...bound.q));
+    set(posterior, { d: curve(bound.posterior, peak) });
+    set(q, { d: curve(bound.q, peak) });
+    const at = clamp(nat(bound.elbo), left, zero);
+    set(elbo, { width: at - left });
+    set(kl, { x: at, width: zero - at });
+    elboText.textContent = at > left ? "ELBO" : "ELBO: beyond the left end";
+    klText.style.visibility = at > left && zero - at > 30 ? "visible" : "hidden";
+  }
+  return { element, show };
+}
+
+// ---------------------------------------------------------------- two ways in
+
+const DRAWINGS = { latent_plane: latentPlane, frames, distribution_1d: distribution1d };
+
+function render({ model, el }) {
+  const live = h("div", { class: "dgm-live" }), root = h("div", { class: "dgm-figure" }, live);
+  if (model.get("caption")) root.append(h("p", { class: "dgm-caption" }, model.get("caption")));
+  el.append(root);
+  return DRAWINGS[model.get("kind")](model, live);
+}
+
+export default { render };
+
+// The state in the page, with the interface of a widget's model.
+function pageModel(state) {
+  const write = (name, value) => { state[name] = value; };
+  const nothing = () => {};
+  const get = (name) => state[name];
+  return { isStatic: true, get, set: write, save_changes: nothing, on: nothing, off: nothing };
+}
+
+export function mount() {
+  for (const root of document.querySelectorAll(".dgm-figure:not([data-live])")) {
+    const data = root.querySelector('script[type="application/json"]');
+    if (!data) continue; // a widget's, or not yet complete
+    const began = performance.now(), state = JSON.parse(data.textContent);
+    root.dataset.live = ""; // shows the live part, which drawings measure
+    try {
+      DRAWINGS[state.kind](pageModel(state), root.querySelector(".dgm-live"));
+    } catch (error) {
+      delete root.dataset.live; // the still picture stays
+      root.querySelector(".dgm-live").replaceChildren();
+      console.error(error);
+    }
+    performance.measure("dgm.figures", { start: began });
+  }
+}

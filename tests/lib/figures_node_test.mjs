@@ -1,0 +1,22 @@
+// Evaluates dgm.figures' JavaScript outside a browser, for test_figures.py.
+//
+//     node figures_node_test.mjs figures.js < cases.json > results.json
+//
+// Each case names a function and its arguments; the results come in the same order.
+import { readFileSync } from "node:fs";
+
+const source = readFileSync(process.argv[2]);
+// as a data: address, because node takes a .js file for CommonJS
+const js = await import(`data:text/javascript;base64,${source.toString("base64")}`);
+
+const RUN = {
+  network: ({ network, codes }) => codes.map((z) => Array.from(js.network(network)(z))),
+  bound({ low, step, log_joint, mean, sigma }) {
+    const logJoint = new Float32Array(js.fromBase64(log_joint).buffer);
+    const { q, posterior, ...numbers } = js.gaussianBound({ low, step, logJoint }, mean, sigma);
+    return { ...numbers, q: Array.from(q), posterior: Array.from(posterior) };
+  },
+};
+
+const cases = JSON.parse(readFileSync(0));
+process.stdout.write(JSON.stringify(cases.map(({ run, ...rest }) => RUN[run](rest))));

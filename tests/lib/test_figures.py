@@ -1,0 +1,364 @@
+"""Interactive figures: the page's arithmetic against torch (under node), and what Python sees."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Normal
+
+from dgm import figures, heads, nets
+from dgm.evaluate import nearest_distance
+from dgm.figures import _distribution_1d, _frames, _latent_plane, _network
+from dgm.figures._encode import to_base64
+from dgm.models import PCA, Autoencoder
+
+JS = resources.files(figures).joinpath("figures.js")
+CODES = torch.tensor([[0.0, 0.0], [1.5, -2.0], [-3.0, 0.5], [40.0, 40.0]])
+
+# ---------------------------------------------------------------- the page's arithmetic
+
+
+def layer(*modules) -> nn.Sequential:
+    """The layers between a first linear layer and nothing: their output is what is compared."""
+    return nn.Sequential(nn.Linear(2, 12), *modules)
+
+
+def image_layer(module) -> nn.Sequential:
+    """A layer of images of an odd, oblong shape."""
+    return nn.Sequential(nn.Linear(2, 3 * 4 * 5), nn.Unflatten(-1, (3, 4, 5)), module)
+
+
+NETWORKS = {
+    "linear": layer(nn.Linear(12, 7)),
+    "linear without bias": layer(nn.Linear(12, 7, bias=False)),
+    "relu": layer(nn.ReLU()),
+    "leaky relu": layer(nn.LeakyReLU(0.2)),
+    "tanh": layer(nn.Tanh()),
+    "sigmoid": layer(nn.Sigmoid()),
+    "softplus": layer(nn.Softplus()),
+    "softplus, beta": layer(nn.Softplus(beta=3.0)),
+    "flatten, identity": layer(nn.Unflatten(-1, (3, 4)), nn.Identity(), nn.Flatten()),
+    "convolution": image_layer(nn.Conv2d(3, 4, 3, padding=1)),
+    "convolution, strides": image_layer(nn.Conv2d(3, 4, (2, 3), stride=(1, 2), padding=(0, 1))),
+    "transposed": image_layer(nn.ConvTranspose2d(3, 4, 3, 2, 1, output_padding=(1, 0))),
+    "transposed, strides": image_layer(nn.ConvTranspose2d(3, 2, (2, 4), (3, 1), (1, 2))),
+    "mlp": Autoencoder.mlp((1, 8, 8)),
+    "linear autoencoder": Autoencoder.linear((1, 8, 8)),
+    "conv, digits": Autoencoder.conv((1, 8, 8), width=4),
+    "conv, odd and coloured": Autoencoder.conv((3, 9, 13), width=2),
+    "conv, mnist": Autoencoder.conv((1, 28, 28), width=4),
+    "Bernoulli head": nn.Sequential(nets.mlp(2, 9), heads.Bernoulli(9, (1, 3, 4))),
+    "Normal head": nn.Sequential(nets.mlp(2, 9), heads.Normal(9, (1, 3, 4))),
+    "PCA": PCA((1, 4, 5)).fit(torch.randn(40, 1, 4, 5)),
+}
+
+GRID = torch.linspace(-12, 12, 241, dtype=torch.float64)
+POSTERIOR = Normal(*torch.tensor([0.7, 1.3], dtype=torch.float64))
+SHIFTED = POSTERIOR.log_prob(GRID) - 2.5  # log p(x) = -2.5, posterior above
+HALVED = SHIFTED.where(GRID > 0, -torch.inf)
+BOUNDS = [(SHIFTED, 0.7, 1.3), (SHIFTED, -2.0, 0.4), (SHIFTED, 0.0, 0.15), (HALVED, 6.0, 0.5)]
+
+
+def cases() -> list[dict]:
+    found = []
+    for network in NETWORKS.values():
+        for precision in ("float16", "int8"):
+            packed = _network.pack(network, precision)
+            spec = {"layers": packed.layers, "weights": to_base64(packed.weights)}
+            found.append({"run": "network", "network": spec, "codes": CODES.tolist()})
+    step = float(GRID[1] - GRID[0])
+    for log_joint, mean, sigma in BOUNDS:
+        values = to_base64(log_joint.numpy().astype("<f4").tobytes())
+        q = {"log_joint": values, "mean": mean, "sigma": sigma}
+        found.append({"run": "bound", "low": float(GRID[0]), "step": step, **q})
+    return found
+
+
+@pytest.fixture(scope="module")
+def answers() -> list:
+    """What figures.js makes of all cases."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("THE JAVASCRIPT OF THE FIGURES WAS NOT CHECKED: there is no node on the PATH")
+    script = Path(__file__).with_name("figures_node_test.mjs")
+    command = [node, str(script), str(JS)]
+    done = subprocess.run(command, input=json.dumps(cases()), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+@torch.no_grad()
+def test_the_page_computes_what_torch_computes(answers, name, precision):
+    packed = _network.pack(NETWORKS[name], precision)
+    found = answers[2 * list(NETWORKS).index(name) + (precision == "int8")]
+    wanted = packed.rounded(CODES).flatten(1)
+    torch.testing.assert_close(torch.tensor(found), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@torch.no_grad()
+def test_rounding_changes_little(name):
+    exact = _network.decode(NETWORKS[name], CODES[:3]).flatten(1)
+    scale = exact.abs().max()
+    for precision, least in (("float16", 1e-3), ("int8", 2e-2)):
+        rounded = _network.pack(NETWORKS[name], precision).rounded(CODES[:3]).flatten(1)
+        assert (rounded - exact).abs().max() < least * scale
+
+
+def test_packing_leaves_the_decoder_as_it_was():
+    model = Autoencoder.mlp((1, 8, 8)).double()
+    before = [p.clone() for p in model.parameters()]
+    _network.pack(model, "int8")
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert before[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize("i", range(len(BOUNDS)))
+def test_the_page_integrates_as_torch_does(answers, i):
+    log_joint, mean, sigma = BOUNDS[i]
+    found = answers[2 * len(NETWORKS) + i]
+    for single in (log_joint.float().double(), log_joint):  # the page has float32
+        wanted = _distribution_1d.bound(GRID, single, mean, sigma)
+        for name in ("elbo", "kl", "log_p"):
+            value = found[name] if found[name] is not None else np.inf  # JSON has no infinity
+            want = abs(getattr(wanted, name)) if found[name] is None else getattr(wanted, name)
+            assert value == pytest.approx(want, abs=2e-5), name
+    np.testing.assert_allclose(found["q"], wanted.q, atol=1e-12)
+    np.testing.assert_allclose(found["posterior"], wanted.posterior, atol=1e-6)
+
+
+def test_the_bound_is_right_where_it_is_known():
+    b = _distribution_1d.bound(GRID, SHIFTED, -2.0, 0.4)
+    kl = torch.distributions.kl_divergence(Normal(-2.0, 0.4), POSTERIOR)
+    assert (b.log_p, b.kl) == pytest.approx((-2.5, float(kl)), abs=1e-6)
+    assert b.elbo + b.kl == pytest.approx(b.log_p, abs=1e-9)
+    nowhere = _distribution_1d.bound(GRID, HALVED, -3.0, 0.5)  # q where the posterior is zero
+    assert (nowhere.elbo, nowhere.kl) == (-np.inf, np.inf)
+
+
+# ---------------------------------------------------------------- the latent plane
+
+
+@pytest.fixture(scope="module")
+def plane():
+    torch.manual_seed(0)
+    codes, labels = torch.randn(300, 2), torch.arange(300) % 3
+    return figures.latent_plane(
+        Autoencoder.mlp((1, 8, 8)), codes, labels, classes=["cat", "dog", "</script>"], reach=0.2
+    )
+
+
+def test_the_stated_error_is_the_error():
+    torch.manual_seed(0)
+    decoder, codes = Autoencoder.mlp((1, 8, 8)).decoder, torch.randn(50, 2)
+    labels = torch.zeros(50).long()
+    for limit, precision in ((300_000, "float16"), (60_000, "int8")):
+        fig = figures.latent_plane(decoder, codes, labels, limit=limit)
+        text = " ".join(fig.spec["details"])
+        stated = float(re.search(r"by at most ([\d.e-]+),", text)[1])
+        low, side = torch.tensor(fig.spec["low"]), fig.spec["side"]
+        t = torch.linspace(0, 1, 21)
+        z = low + side * torch.cartesian_prod(t, t)
+        with torch.no_grad():
+            packed = _network.pack(decoder, precision)
+            error = (packed.rounded(z) - decoder(z)).abs().max().item()
+        assert precision in text and error <= stated <= 2 * error and stated <= 0.05
+
+
+def test_z_can_be_read_set_and_observed_and_stays_in_the_plane(plane):
+    seen = []
+    plane.observe(lambda change: seen.append(change.new), "z")
+    plane.z = (0.25, -0.5)
+    assert plane.z == [0.25, -0.5] == seen[-1]
+    plane.z = [1e9, 0]
+    assert plane.z == [plane.spec["low"][0] + plane.spec["side"], 0.0]
+    with pytest.raises(Exception, match="z: got .*finite"):
+        plane.z = [float("nan"), 0]
+
+
+def test_many_codes_are_thinned_and_distances_hardly_change():
+    torch.manual_seed(0)
+    codes = torch.randn(20_000, 2)
+    low, side = _latent_plane._box(codes)
+    kept = _latent_plane._thin((codes - low) / side)
+    assert len(kept) < 16_000 and len(np.unique(kept)) == len(kept)
+    z = low + side * torch.rand(500, 2)
+    off = nearest_distance(z, codes[kept]) - nearest_distance(z, codes)
+    assert off.min() >= 0 and off.max() < 1.5 * side / _latent_plane.CELLS
+
+
+def test_embedded_codes_are_the_codes(plane):
+    import base64
+
+    raw = np.frombuffer(base64.b64decode(plane.spec["codes"]), "<u2").reshape(-1, 2)
+    z = torch.tensor(plane.spec["low"]) + plane.spec["side"] * torch.tensor(raw / 65535)
+    torch.manual_seed(0)
+    assert nearest_distance(torch.randn(300, 2), z.float()).max() < 1e-4 * plane.spec["side"]
+
+
+def test_class_colours_can_be_read_on_both_grounds():
+    for colour in _latent_plane.plots.COLORS:
+        for ground in _latent_plane.GROUNDS.values():
+            rgb = [
+                np.array([int(c[i : i + 2], 16) for i in (1, 3, 5)])
+                for c in (_latent_plane._readable(colour, ground), ground)
+            ]
+            dark, light = sorted(map(_latent_plane._luminance, rgb))
+            assert (light + 0.05) / (dark + 0.05) >= 4.49
+    css = resources.files(figures).joinpath("figures.css").read_text()
+    assert all(f"--dgm-ground: {ground}" in css for ground in _latent_plane.GROUNDS.values())
+
+
+# ---------------------------------------------------------------- frames
+
+
+def grey(shade):
+    return torch.full((8, 8), float(shade))
+
+
+def test_frames_are_made_beforehand_and_on_demand():
+    fig = figures.frames(grey, shade=[0, 0.5, 1.0], alt="shade {shade}")
+    assert fig.spec["alts"] == ["shade 0", "shade 0.5", "shade 1.0"]
+    fig.values = {"shade": 0.5}
+    assert fig.picture == {}  # it is there already
+    fig.values = {"shade": 0.25}
+    assert (fig.picture["values"], fig.picture["alt"]) == ({"shade": 0.25}, "shade 0.25")
+    with pytest.raises(Exception, match="values: got"):
+        fig.values = {"hue": 1}
+
+
+def test_two_parameters_are_stored_row_by_row():
+    fig = figures.frames(
+        lambda a, b: grey(a), a=[0.0, 1.0], b=["left", "right"], alt=lambda a, b: f"{a} {b}"
+    )
+    assert fig.spec["alts"] == ["0.0 left", "0.0 right", "1.0 left", "1.0 right"]
+    assert fig.spec["pictures"][0] == fig.spec["pictures"][1] != fig.spec["pictures"][2]
+
+
+def test_grey_images_are_ink_and_bytes_are_taken_as_they_are():
+    for given in (np.array([[0.0, 1.0]]), np.array([[0, 255]], np.uint8)):
+        assert [p[0] for p in np.asarray(_frames._image(given)[0])[0]] == [255, 0]
+    colour = np.zeros((1, 1, 3), np.uint8) + np.array([10, 20, 30], np.uint8)
+    assert np.asarray(_frames._image(colour)[0]).ravel().tolist() == [10, 20, 30]
+
+
+def test_matplotlib_figures_are_closed_and_compact():
+    import matplotlib.pyplot as plt
+
+    def curve(power):
+        _, ax = plt.subplots()
+        ax.plot(np.linspace(0, 1) ** power)
+        return ax
+
+    before = plt.get_fignums()
+    fig = figures.frames(curve, power=[1, 2, 3])
+    assert plt.get_fignums() == before
+    assert max(map(len, fig.spec["pictures"])) < 20_000
+
+
+def test_pictures_are_compressed_with_loss_only_if_they_must_be():
+    noise = np.random.default_rng(0).random((100, 100))
+    images = [_frames._image(noise)[0]]
+    assert _frames._encode(images, limit=400_000)[1] == {"lossless": True}
+    assert _frames._encode(images, limit=12_000)[1] == {"quality": 80}
+
+
+# ---------------------------------------------------------------- all of them
+
+
+def one_of_each():
+    pca = PCA((1, 4, 4)).fit(torch.rand(30, 1, 4, 4))
+    codes = pca.encode(torch.rand(30, 1, 4, 4))
+    yield figures.latent_plane(pca, codes, torch.arange(30) % 10, caption="a < b & c")
+    yield figures.frames(grey, shade=[0, 1], caption="a < b & c")
+    yield figures.distribution_1d(GRID, SHIFTED, caption="a < b & c")
+
+
+def test_both_faces_are_offered_and_the_page_needs_nothing_else(plane):
+    for fig in [plane, *one_of_each()]:
+        bundle, _ = fig._repr_mimebundle_()
+        assert "application/vnd.jupyter.widget-view+json" in bundle
+        html = bundle["text/html"]
+        foreign = html.replace("http://www.w3.org/2000/svg", "")
+        assert "http" not in foreign and not re.search(r"\bsrc=\"(?!data:)|\bimport\b|url\(", html)
+        assert html.count("</script>") == 2  # none is ended early by a class named so
+        assert fig.caption == "" or "a &lt; b &amp; c" in html
+        assert len(repr(fig)) < 200
+
+
+def test_numbers_of_the_distribution_follow_its_sliders():
+    fig = figures.distribution_1d(GRID, SHIFTED, start=(0.7, 1.3))
+    assert fig.numbers["kl"] == pytest.approx(0, abs=1e-9)
+    fig.mean, fig.log_sigma = 1.7, 0.0
+    assert fig.sigma == 1.0 and fig.numbers["elbo"] < -2.5
+    fig.mean = 100.0
+    assert fig.mean == fig.spec["mean"][1]
+
+
+def test_importing_the_library_imports_nothing_heavy():
+    heavy = "{'anywidget', 'ipywidgets', 'matplotlib', 'PIL', 'traitlets', 'IPython'}"
+    code = f"import sys, dgm, dgm.figures; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+C, L = torch.randn(20, 2), torch.zeros(20).long()
+AE = Autoencoder.mlp((1, 8, 8))
+WRONG = {
+    "codes: got shape .20, 3.": lambda: figures.latent_plane(AE, torch.randn(20, 3), L),
+    "codes: got 0": lambda: figures.latent_plane(AE, C[:0], L[:0]),
+    "labels: got shape": lambda: figures.latent_plane(AE, C, L[:5]),
+    "classes: got 1": lambda: figures.latent_plane(AE, C, L + 1, classes=["a"]),
+    "reach: got -1": lambda: figures.latent_plane(AE, C, L, reach=-1),
+    "z: got": lambda: figures.latent_plane(AE, C, L, z=(1.0,)),
+    "decoder: got the layer GELU.*supported are Linear": lambda: figures.latent_plane(
+        nn.Sequential(nn.Linear(2, 64), nn.GELU()), C, L, shape=(1, 8, 8)
+    ),
+    "decoder: got the layer Conv2d": lambda: figures.latent_plane(
+        image_layer(nn.Conv2d(3, 3, 3, groups=3)), C, L
+    ),
+    "decoder: expected one that takes codes": lambda: figures.latent_plane(
+        Autoencoder.mlp((1, 8, 8), latent=3), C, L
+    ),
+    "shape: got .64,.": lambda: figures.latent_plane(nn.Linear(2, 64), C, L),
+    "shape: got .1, 9, 9.": lambda: figures.latent_plane(nn.Linear(2, 64), C, L, shape=(1, 9, 9)),
+    "limit: the figure's data take": lambda: figures.latent_plane(
+        nn.Sequential(nn.Linear(2, 600), nn.Linear(600, 784)), C, L, shape=(1, 28, 28)
+    ),
+    "values: got the parameters ..,": lambda: figures.frames(grey),
+    "values: got 201 pictures, expected at most 200": lambda: figures.frames(
+        grey, shade=range(201)
+    ),
+    "shade: got ..,": lambda: figures.frames(grey, shade=[]),
+    "shade: got .*none twice": lambda: figures.frames(grey, shade=[1, 1]),
+    "shade: got .*numbers or strings": lambda: figures.frames(grey, shade=[None]),
+    "render: got pictures of 2 sizes": lambda: figures.frames(
+        lambda n: torch.zeros(n, n), n=[2, 3]
+    ),
+    "render: got str": lambda: figures.frames(str, object=[1]),
+    "limit: ": lambda: figures.frames(
+        lambda seed: np.random.default_rng(seed).random((300, 300)), seed=range(9), limit=50_000
+    ),
+    "grid, log_joint: got": lambda: figures.distribution_1d(GRID, SHIFTED[1:]),
+    "grid: expected rising, evenly": lambda: figures.distribution_1d(GRID**3, SHIFTED),
+    "grid: q with sigma 4": lambda: figures.distribution_1d(GRID, SHIFTED, sigma=(1, 4)),
+    "sigma: got 0.01": lambda: figures.distribution_1d(GRID, SHIFTED, sigma=(0.01, 1)),
+    "mean: got .3, 1.": lambda: figures.distribution_1d(GRID, SHIFTED, mean=(3, 1)),
+    "log_joint: got nan": lambda: figures.distribution_1d(GRID, SHIFTED * torch.nan),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_wrong_use_says_what_is_expected(message):
+    with pytest.raises(ValueError, match=message):
+        WRONG[message]()
