@@ -34,8 +34,7 @@ lab: .venv/installed  ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir book
 
 bench: .venv/installed  ## speed, as ratios within one run
-	$(BIN)/pip install -q -c requirements.lock -e ".[bench]"
-	$(BIN)/python -m dgm.bench
+	env -u OMP_WAIT_POLICY $(BIN)/python -m dgm.bench
 
 lock: .venv/installed  ## write down the versions that are installed now
 	(echo '# The tested versions, which make uses as constraints; written by `make lock`.'; \
