@@ -301,3 +301,37 @@ def test_search_finds_a_page(browser, address):
     tab.goto(f"{address}/search.html?q=autoencoder")
     tab.wait_for_selector("#search-results li a")
     tab.close()
+
+
+def test_figures_of_the_built_book_answer(browser, address):
+    """Drag, keys and touch change the decoded image; the slider changes the picture."""
+    tab = browser.new_page(has_touch=True, viewport=DESK)
+    tab.goto(f"{address}/02-autoencoders.html")
+    plane, image = (tab.locator("#fig-dead-map canvas").nth(i) for i in (0, 1))
+    plane.scroll_into_view_if_needed()
+    box = plane.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    pictures = [image.evaluate("canvas => canvas.toDataURL()")]
+
+    def drag():
+        tab.mouse.move(x, y)
+        tab.mouse.down()
+        tab.mouse.move(x + 60, y - 60, steps=4)
+        tab.mouse.up()
+
+    for act in (
+        drag,
+        lambda: plane.press("ArrowLeft"),
+        lambda: tab.touchscreen.tap(x - 70, y + 40),
+    ):
+        act()
+        tab.wait_for_timeout(100)
+        pictures.append(image.evaluate("canvas => canvas.toDataURL()"))
+    assert len(set(pictures)) == len(pictures)
+
+    frame = tab.locator("#fig-pca-components .dgm-live img").first
+    first = frame.get_attribute("src")
+    tab.locator("#fig-pca-components input[type=range]").press("ArrowRight")
+    tab.wait_for_timeout(100)
+    assert frame.get_attribute("src") != first
+    tab.close()
