@@ -281,7 +281,7 @@ def startup_table(repeats: list[tuple[float, list[str]]]) -> list[str]:
 def heading(n: int, repeats: int) -> list[str]:
     source = "of MNIST" if mnist_is_here() else "of MNIST's size, digits enlarged: no MNIST here"
     load = os.getloadavg()[0]  # programs that wanted to run, mean of the last minute
-    state = "the machine is idle" if load < 0.5 else "NOT IDLE: the figures tell little"
+    state = "idle" if load < 0.5 else "NOT IDLE: the figures may tell little"
     return [
         f"{n:,} training images {source}; batches of {BATCH}; float32",
         f"torch {torch.__version__}, {torch.get_num_threads()} threads",
