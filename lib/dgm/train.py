@@ -215,7 +215,9 @@ class _Epoch:
     def run(self, batches: Iterable[Sequence[Tensor]]) -> None:
         shown = time.monotonic()
         for batch in batches:
-            self.metrics.append(self.step(batch))
+            # a copy, made after the step's large tensors are freed: metrics that lay among them
+            # would keep the gaps from being used again (132 MiB more after 469 steps, 16 with it)
+            self.metrics.append({name: value.clone() for name, value in self.step(batch).items()})
             if time.monotonic() - shown > 0.5:  # reading a metric waits for the device: not often
                 shown = time.monotonic()
                 self.bar.set_postfix({k: f"{v:.4g}" for k, v in self.means().items()})
