@@ -220,10 +220,13 @@ class _Epoch:
             self.metrics.append({name: value.clone() for name, value in self.step(batch).items()})
             if time.monotonic() - shown > 0.5:  # reading a metric waits for the device: not often
                 shown = time.monotonic()
-                self.bar.set_postfix({k: f"{v:.4g}" for k, v in self.means().items()})
+                self.show(refresh=True)
         if not self.metrics:
             raise ValueError(f"batches: nothing to iterate over in epoch {self.number}")
-        self.bar.set_postfix({k: f"{v:.4g}" for k, v in self.means().items()})
+        self.show(refresh=False)  # the bar redraws itself when its time has come
+
+    def show(self, refresh: bool) -> None:
+        self.bar.set_postfix({k: f"{v:.4g}" for k, v in self.means().items()}, refresh=refresh)
 
     def means(self) -> dict[str, float]:
         """The mean of each metric so far. Raises FloatingPointError if one is not finite."""
