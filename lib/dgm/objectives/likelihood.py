@@ -1,13 +1,8 @@
-"""Objectives: what training maximises.
-
-Every objective is a function `objective(model, x, y=None) -> (B,)`: one number per example, larger
-is better. A training step maximises its mean over the batch. Nats where the model is
-probabilistic.
-"""
+"""Maximum likelihood, and its relative without probabilities: reconstruction."""
 
 from torch import Tensor
 
-from .protocols import Tractable
+from ..protocols import Tractable
 
 
 def log_likelihood(model: Tractable, x: Tensor, y: Tensor | None = None) -> Tensor:
