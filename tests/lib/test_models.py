@@ -7,6 +7,7 @@ from torch import nn
 
 from dgm import models, objectives
 from dgm.models.linear import principal_angles
+from dgm.protocols import Tractable
 
 IMAGES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
 MODELS = {
@@ -21,6 +22,13 @@ CASES = [
     for shape in [(2,), *IMAGES]
     if not (name.endswith("conv") and shape == (2,))
 ]
+
+TRACTABLE = {
+    "PPCA": models.PPCA,
+    "GaussianMixture": models.GaussianMixture,
+    "BernoulliMixture": models.BernoulliMixture,
+    "RBM": lambda shape: models.RBM(shape, hidden=8),
+}
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES)
@@ -49,6 +57,35 @@ def test_forward_agrees_between_cpu_and_gpu(name, shape):
     model = MODELS[name](shape, latent=2)
     x = torch.rand(3, *shape)
     torch.testing.assert_close(model(x), model.cuda()(x.cuda()).cpu(), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 8, 8)])
+@pytest.mark.parametrize("name", TRACTABLE)
+def test_tractable_models_from_their_shape_alone(name, shape):
+    model = TRACTABLE[name](shape)
+    x = model.sample(5)
+    assert isinstance(model, Tractable)
+    assert x.shape == (5, *shape) and not x.requires_grad
+    log_p = model.log_prob(x)
+    assert log_p.shape == (5,) and log_p.isfinite().all()
+    log_p.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", TRACTABLE)
+def test_tractable_models_on_the_meta_device(name):
+    model = TRACTABLE[name]((1, 8, 8)).to("meta")
+    assert model.log_prob(torch.empty(5, 1, 8, 8, device="meta")).shape == (5,)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize("name", TRACTABLE)
+def test_log_prob_agrees_between_cpu_and_gpu(name):
+    model = TRACTABLE[name]((1, 8, 8)).double()
+    x = model.sample(5)
+    torch.testing.assert_close(model.log_prob(x), model.cuda().log_prob(x.cuda()).cpu())
+    assert model.sample(5).device.type == "cuda"
 
 
 def test_conv_autoencoder_refuses_points():

@@ -1,10 +1,14 @@
 """Linear models: solved in closed form, and therefore the yardstick of all others."""
 
+import copy
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+
+from ._events import flatten_data, flatten_event
 
 
 class PCA(nn.Module):
@@ -74,6 +78,179 @@ class PCA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode(self.encode(x))
+
+
+class PPCA(nn.Module):
+    r"""Probabilistic PCA: a Gaussian latent variable, seen through an affine map, plus noise.
+
+        z ~ N(0, I),        x | z ~ N(W z + mu, sigma^2 I).
+
+    Everything about it is Gaussian and known exactly: the marginal N(mu, W W^T + sigma^2 I), the
+    posterior N(M^-1 W^T (x - mu), sigma^2 M^-1) with M = W^T W + sigma^2 I, and the maximum of the
+    likelihood (`fit`). EM (`e_step`, `m_step`) and gradient ascent get there step by step.
+
+    The density depends on W through W W^T alone. Turning the codes, `rotated`, changes nothing that
+    data could tell.
+
+    Args:
+        shape: event shape; images are flattened.
+        latent: m, the number of coordinates of z, at most D.
+        floor: smallest noise variance that `fit` and `m_step` set. Data in a subspace of dimension
+            m or less would have sigma = 0 and an infinite density.
+
+    Attributes:
+        weight: (D, latent), W; random at first. mean: (D,), mu. log_variance: (), log sigma^2.
+
+    Source: Tipping and Bishop (1999), Probabilistic principal component analysis.
+
+    >>> x = torch.randn(100, 3) * torch.tensor([3.0, 1.0, 0.1])
+    >>> ppca = PPCA((3,), latent=1).fit(x)
+    >>> ppca.log_prob(x).shape, ppca.posterior(x).mean.shape, ppca.sample(5).shape
+    (torch.Size([100]), torch.Size([100, 1]), torch.Size([5, 3]))
+    """
+
+    def __init__(self, shape: Sequence[int], latent: int = 2, floor: float = 1e-6):
+        super().__init__()
+        self.shape, self.latent, self.floor = tuple(shape), latent, floor
+        d = math.prod(self.shape)
+        if not 1 <= latent <= d:
+            raise ValueError(f"latent: got {latent}, expected 1 to {d} for events of {d} numbers")
+        if not floor > 0:
+            raise ValueError(f"floor: got {floor}, expected a positive variance")
+        # not zero: W = 0 is a stationary point, which neither EM nor a gradient leaves
+        self.weight = nn.Parameter(torch.randn(d, latent) / d**0.5)
+        self.mean = nn.Parameter(torch.zeros(d))
+        self.log_variance = nn.Parameter(torch.zeros(()))
+
+    def prior(self) -> Distribution:
+        """p(z) = N(0, I), event shape (latent,)."""
+        zero, one = self.mean.new_zeros(self.latent), self.mean.new_ones(self.latent)
+        return Independent(Normal(zero, one, validate_args=False), 1, validate_args=False)
+
+    def likelihood(self, z: Tensor) -> Distribution:
+        """p(x | z) = N(W z + mu, sigma^2 I): codes (..., latent), event shape `shape`."""
+        mean = (self.mean + z @ self.weight.T).unflatten(-1, self.shape)  # (..., *shape)
+        sigma = (0.5 * self.log_variance).exp()
+        p = Normal(mean, sigma, validate_args=False)
+        return Independent(p, len(self.shape), validate_args=False)
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """p(z | x), exactly: batch shape (...) for x of shape (..., *shape).
+
+        Its precision I + W^T W / sigma^2 is the prior's plus what x adds, the same for every x.
+        """
+        scaled = self.weight / self.log_variance.exp()  # (D, latent), W / sigma^2
+        precision = self._identity() + self.weight.T @ scaled  # (latent, latent)
+        gain = torch.linalg.solve(precision, scaled.T)  # (latent, D)
+        mean = (flatten_event(x, self.shape) - self.mean) @ gain.T  # (..., latent)
+        return MultivariateNormal(mean, precision_matrix=precision, validate_args=False)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats: (..., *shape) -> (...).
+
+        By Bayes' rule log p(x) = log p(z) + log p(x | z) - log p(z | x) whatever z is. At the
+        posterior mean no two large terms cancel, and no D x D matrix is needed.
+        """
+        posterior = self.posterior(x)
+        z = posterior.mean  # (..., latent)
+        joint = self.prior().log_prob(z) + self.likelihood(z).log_prob(x)
+        return joint - posterior.log_prob(z)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """Draw z from the prior, then x given z: (n, *shape)."""
+        return self.likelihood(self.prior().sample((n,))).sample()
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> "PPCA":
+        r"""Set the parameters to the maximum of the likelihood of x, (N, *shape); returns self.
+
+        With eigenvalues lambda and eigenvectors U of the covariance,
+
+            sigma^2 = mean of the eigenvalues left out,    W = U (Lambda - sigma^2 I)^(1/2).
+
+        If none is left out (latent = D) the smallest serves: the covariance is then matched.
+
+        Raises:
+            ValueError: x has another event shape, or fewer examples than components.
+        """
+        pca = PCA(self.shape, self.latent).fit(x)
+        kept = min(self.latent, len(self.mean) - 1)
+        variance = pca.eigenvalues[kept:].mean().clamp_min(self.floor)
+        signal = (pca.eigenvalues[: self.latent] - variance).clamp_min(0)  # (latent,)
+        self.weight.copy_(pca.components.T * signal.sqrt())
+        self.mean.copy_(pca.mean)
+        self.log_variance.copy_(variance.log())
+        return self
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> "PPCA":
+        """A start for EM: the data's mean, their mean variance, random W; returns self."""
+        flat = flatten_data(x, self.shape)  # (N, D)
+        variance = flat.var(0, correction=0).mean().clamp_min(self.floor)
+        self.weight.normal_().mul_((variance / self.latent).sqrt())
+        self.mean.copy_(flat.mean(0))
+        self.log_variance.copy_(variance.log())
+        return self
+
+    @torch.no_grad()
+    def e_step(self, x: Tensor) -> Distribution:
+        """The q(z) that makes the bound tight: the posterior."""
+        return self.posterior(x)
+
+    @torch.no_grad()
+    def m_step(self, x: Tensor, q: MultivariateNormal) -> None:
+        r"""Set W, mu and sigma^2 to the maximum of sum_i E_{q_i}[log p(x_i, z_i)].
+
+        It is the linear regression of x on z, with the moments of z under q in place of z itself:
+
+            W = Cov(x, z) Cov(z)^-1,  mu = E[x] - W E[z],  sigma^2 = E ||x - mu - W z||^2 / D,
+
+        where E averages over the examples and over q.
+
+        Args:
+            x: (N, *shape).
+            q: batch shape (N,), event shape (latent,): the posterior, or another Gaussian.
+        """
+        x, z = flatten_data(x, self.shape), q.mean  # (N, D), (N, latent)
+        within = q.covariance_matrix.mean(0)  # (latent, latent)
+        dx, dz = x - x.mean(0), z - z.mean(0)
+        cov_z = within + dz.T @ dz / len(x)  # (latent, latent)
+        cov_zx = dz.T @ dx / len(x)  # (latent, D)
+        weight = torch.linalg.solve(cov_z, cov_zx).T  # (D, latent)
+        residual = (dx - dz @ weight.T).square().sum(1).mean()
+        variance = (residual + (weight @ within * weight).sum()) / x.shape[1]
+        self.weight.copy_(weight)
+        self.mean.copy_(x.mean(0) - weight @ z.mean(0))
+        self.log_variance.copy_(variance.clamp_min(self.floor).log())
+
+    @torch.no_grad()
+    def rotated(self, rotation: Tensor) -> "PPCA":
+        """The model with W R in place of W: other codes, R^T z for z, and the same p(x).
+
+        Args:
+            rotation: R, (latent, latent), orthogonal.
+
+        Raises:
+            ValueError: R is not orthogonal.
+
+        >>> ppca = PPCA((3,), latent=2)
+        >>> swapped = ppca.rotated(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
+        >>> x = torch.randn(5, 3)
+        >>> torch.allclose(ppca.log_prob(x), swapped.log_prob(x), atol=1e-5)
+        True
+        """
+        shape = (self.latent, self.latent)
+        if rotation.shape != shape or not torch.allclose(
+            rotation @ rotation.T, self._identity(), atol=1e-5
+        ):
+            raise ValueError(f"rotation: expected an orthogonal matrix of shape {shape}")
+        other = copy.deepcopy(self)
+        other.weight.copy_(self.weight @ rotation)
+        return other
+
+    def _identity(self) -> Tensor:
+        return torch.eye(self.latent, dtype=self.weight.dtype, device=self.weight.device)
 
 
 def principal_angles(a: Tensor, b: Tensor) -> Tensor:
