@@ -3,6 +3,7 @@
 - MathJax comes from the pip package sphinx-mathjax-offline. Of its 25 MB the pages need one file:
   the SVG output draws its glyphs itself, so that there are no fonts to load (browsers refuse some
   of them from file://).
+- Every interactive figure carries its style and script, so that it works alone; a page keeps one.
 - Saved widget state is dropped: pages show plain HTML, and no widget manager is loaded.
 - The site's address follows from the repository's.
 - `{build-facts}` lists the data set and the versions of the build.
@@ -28,6 +29,7 @@ MATHJAX = "tex-svg-full.js"
 UNWANTED_TAGS = re.compile(
     r'<link rel="preload" as="font"[^>]*>\s*|<script [^>]*fontawesome[^>]*></script>\s*'
 )
+INLINE = re.compile(r'<style>.*?</style>|<script type="module">.*?</script>', re.DOTALL)
 UNWANTED_FILES = ("vendor/fontawesome/*/js/*", "**/*.map", "**/*.ttf")
 PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib", "jupyter-book", "sphinx", "myst-nb")
 
@@ -86,8 +88,26 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
     copy_asset_file(folder / MATHJAX, target)
 
 
+def once(page: str) -> str:
+    """Keep the first of identical inline styles and modules; it serves the whole page.
+
+    Modules run when all of the page has been read, so the first finds the figures after it.
+
+    >>> once("<style>p {}</style><p>1</p><style>p {}</style><p>2</p><style>b {}</style>")
+    '<style>p {}</style><p>1</p><p>2</p><style>b {}</style>'
+    """
+    seen = set()
+
+    def keep_first(match: re.Match) -> str:
+        known = match[0] in seen
+        seen.add(match[0])
+        return "" if known else match[0]
+
+    return INLINE.sub(keep_first, page)
+
+
 def lighten(app: Sphinx, exception: Exception | None) -> None:
-    """Drop Font Awesome's JavaScript and the early loads of its fonts, which the theme adds.
+    """Drop what pages repeat, Font Awesome's JavaScript and the early loads of its fonts.
 
     The icons are drawn from the fonts anyway, without 1.5 MB of script, and an early load of a
     font is refused from file://.
@@ -96,7 +116,7 @@ def lighten(app: Sphinx, exception: Exception | None) -> None:
         return
     for page in Path(app.outdir).rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        page.write_text(UNWANTED_TAGS.sub("", text), encoding="utf-8")
+        page.write_text(once(UNWANTED_TAGS.sub("", text)), encoding="utf-8")
     for pattern in UNWANTED_FILES:
         for path in Path(app.outdir, "_static").glob(pattern):
             path.unlink()

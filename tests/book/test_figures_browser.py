@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import static_site
 import torch
 from PIL import Image
 from torch.distributions import Normal
@@ -44,24 +46,34 @@ def made():
     colour = Autoencoder.conv((3, 8, 8), width=8)
     names = [f"class {c}" for c in range(10)]
     z = torch.linspace(-12, 12, 241)
-    log_joint = Normal(0.7, 1.3).log_prob(z) - 2.5
+    log_prior = Normal(0.0, 1.0).log_prob(z)
+    two_modes = log_prior + Normal(z**2 / 2, 0.5).log_prob(torch.tensor(1.2))
     return {
         "plane": figures.latent_plane(decoder, codes, labels, reach=0.3, z=(0.2, 0.1)),
         "colour": figures.latent_plane(colour, 3 * codes, labels, classes=names),
         "frames": figures.frames(
             lambda m, side: torch.full((4, 4), m / 4).triu(0 if side == "upper" else -4),
             m=[0, 1, 4], side=["whole", "upper"], alt="m is {m}, {side}", caption="Move m.",
+            labels={"side": "part"},
         ),
-        "distribution": figures.distribution_1d(z, log_joint, start=(-1.0, 1.0)),
+        "distribution": figures.distribution_1d(
+            z, Normal(0.7, 1.3).log_prob(z) - 2.5, start=(-1.0, 1.0)
+        ),
+        "two modes": figures.distribution_1d(
+            z, two_modes, log_prior, mean=(-3, 3), scale=(0.1, 1.5), start=(1.4, 0.3)
+        ),
         "decoder": decoder,
         "codes": codes,
     }  # fmt: skip
 
 
+ORDER = ["plane", "colour", "frames", "distribution", "two modes"]
+
+
 @pytest.fixture(scope="module")
 def page(made, tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("figures") / "page.html"
-    shown = [made[name].html() for name in ("plane", "colour", "frames", "distribution")]
+    shown = [made[name].html() for name in ORDER]
     path.write_text(PAGE.format("".join(shown)), encoding="utf-8")
     return path.as_uri()
 
@@ -84,8 +96,7 @@ def opened(browser, page):
 
 def nth(tab, name: str):
     """The live part of a figure."""
-    order = ["plane", "colour", "frames", "distribution"]
-    return tab.locator(".dgm-figure").nth(order.index(name)).locator(".dgm-live")
+    return tab.locator(".dgm-figure").nth(ORDER.index(name)).locator(".dgm-live")
 
 
 def settled(tab) -> None:
@@ -244,7 +255,9 @@ def test_sliders_show_the_pictures_and_say_what_they_show(opened, made):
     seen.add(image.get_attribute("src"))
     assert len(seen) == 3
     assert first.get_attribute("aria-valuetext") == "4"
-    assert figure.get_by_role("slider", name="m", exact=True).count() == 1
+    for name in ("m", "part"):
+        assert figure.get_by_role("slider", name=name, exact=True).count() == 1
+    assert figure.get_by_role("button").inner_text().endswith("Play m")  # it moves one of the two
     assert image.evaluate("(i) => i.decode().then(() => i.naturalWidth)") == 4
 
 
@@ -258,28 +271,87 @@ def test_play_runs_to_the_end_once(opened):
     opened.wait_for_function("(b) => b.textContent.includes('Play')", arg=play.element_handle())
 
 
-def test_the_sum_is_pythons_and_adds_up(opened, made):
-    figure, fig = nth(opened, "distribution"), made["distribution"]
-    bars = figure.locator("rect")
-    for key, moves in ((None, 0), ("ArrowRight", 7)):
-        if key:
-            figure.locator("input").first.focus()
-            for _ in range(moves):
-                opened.keyboard.press(key)
-            settled(opened)
-            low, high = fig.spec["mean"]
-            fig.mean = -1.0 + moves * (high - low) / 200
-        text = figure.locator(".dgm-sum").inner_text().replace("−", "-")
-        elbo, kl, log_p = (float(v) for v in re.findall(r"-?\d+\.\d+", text))
+def sums(figure) -> list[list[float]]:
+    """The numbers that stand below the bars, line by line."""
+    lines = figure.locator(".dgm-sum p").all_inner_texts()
+    return [[float(v) for v in re.findall(r"(?<= )-?\d+\.\d+", s.replace("−", "-"))] for s in lines]
+
+
+def span(figure, name: str) -> tuple[float, float]:
+    """Where a bar begins and ends, in CSS pixels."""
+    bar = figure.locator(f"rect.{name}")
+    begin, width = (float(bar.get_attribute(side)) for side in ("x", "width"))
+    return begin, begin + width
+
+
+@pytest.mark.parametrize("name", ["distribution", "two modes"])
+def test_sums_are_pythons_and_bars_add_up(opened, made, name):
+    figure, fig = nth(opened, name), made[name]
+    mean, scale = figure.locator("input").all()
+    ends = set()
+    for slider, key, moves in ((mean, "", 0), (mean, "ArrowLeft", -30), (scale, "ArrowRight", 20)):
+        step, before = float(slider.get_attribute("step")), float(slider.input_value())
+        slider.focus()
+        for _ in range(abs(moves)):
+            opened.keyboard.press(key)
+        settled(opened)
+        wanted = before + moves * step
+        assert float(slider.input_value()) == pytest.approx(wanted, abs=0.6 * step)
+        fig.mean = float(mean.input_value())
+        fig.scale = math.exp(float(scale.input_value()))
         n = fig.numbers
+        ((elbo, kl, log_p), *second) = sums(figure)
         # the slider stops at multiples of its step, at most half of one from the start
         assert (elbo, kl, log_p) == pytest.approx((n["elbo"], n["kl"], n["log_p"]), abs=0.05)
         assert elbo + kl == pytest.approx(log_p, abs=0.0021)
-        widths = [float(bar.get_attribute("width")) for bar in bars.all()]
-        assert all(w > 0 for w in widths)
-        if not key:
-            total, gap = sum(widths), widths[1]
-    assert sum(widths) == pytest.approx(total) and widths[1] < gap  # q came nearer
+        assert kl > 0.01
+        (floor, end), (begin, stop) = span(figure, "elbo"), span(figure, "kl")
+        assert floor < end == pytest.approx(begin)  # one stands on the other
+        ends.add(round(stop, 3))
+        per_nat = (stop - floor) / 6
+        assert stop - begin == pytest.approx(per_nat * kl, abs=0.01 + per_nat * 0.001)
+        if not second:
+            continue
+        ((reconstruction, kl_prior, again),) = second
+        wanted = (n["reconstruction"], n["kl_prior"])
+        assert (reconstruction, kl_prior) == pytest.approx(wanted, abs=0.05)
+        assert reconstruction - kl_prior == pytest.approx(again, abs=0.0021) and again == elbo
+        assert span(figure, "reconstruction")[0] == floor
+        back, top = span(figure, "kl-prior")
+        assert top == pytest.approx(span(figure, "reconstruction")[1])
+        assert back == pytest.approx(end)  # takes away down to the bound
+    assert len(ends) == 1  # log p(x) stays where it is
+    line = figure.locator("path.evidence").get_attribute("d")
+    assert float(re.match(r"M([\d.]+)", line)[1]) == pytest.approx(ends.pop(), abs=1e-3)
+
+
+def test_dragging_in_the_plot_moves_q_there(opened, made):
+    figure, low = nth(opened, "two modes"), made["two modes"].spec["low"]
+    plot, mean = figure.locator("rect.drag"), figure.locator("input").first
+    width = plot.bounding_box()["width"]
+    opened.mouse.move(*at(plot, 0.5, 0.5))
+    opened.mouse.down()
+    opened.mouse.move(*at(plot, 0.4, 0.3), steps=3)
+    opened.mouse.up()
+    settled(opened)
+    wanted = low - 2 * low * (0.4 * width - 14) / (width - 28)
+    assert float(mean.input_value()) == pytest.approx(wanted, abs=0.04)
+    opened.mouse.move(*at(plot, 0.9, 0.3))  # not pressed
+    settled(opened)
+    assert float(mean.input_value()) == pytest.approx(wanted, abs=0.04)
+
+
+def test_what_does_not_fit_into_the_bars_is_said(opened):
+    figure = nth(opened, "two modes")
+    for slider, key in zip(figure.locator("input").all(), ("Home", "Home"), strict=True):
+        slider.press(key)  # q narrow, far from the posterior
+    settled(opened)
+    words = figure.locator("svg text").all_text_contents()
+    assert {"ELBO: beyond the left end", "reconstruction: beyond the left end"} <= set(words)
+    assert span(figure, "elbo")[0] == span(figure, "elbo")[1]
+    opened.wait_for_timeout(900)
+    said = figure.locator("[aria-live=polite]").inner_text()
+    assert said.startswith("ELBO −") and "= log p(x) −1.499 nats. reconstruction −" in said
 
 
 # ---------------------------------------------------------------- all figures
@@ -313,7 +385,7 @@ def test_keyboard_reaches_every_control_and_shows_where_it_is(opened):
             """() => document.activeElement.closest(".dgm-figure") !== null
                  && parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2"""
         )
-    assert wanted == 11 and outlined == wanted
+    assert wanted == 14 and outlined == wanted
 
 
 def test_the_still_picture_stands_in_print_and_without_javascript(browser, opened, page):
@@ -324,7 +396,7 @@ def test_the_still_picture_stands_in_print_and_without_javascript(browser, opene
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
     tab.goto(page)
-    for i in range(4):
+    for i in range(len(ORDER)):
         box = tab.locator(".dgm-still img").nth(i).bounding_box()
         assert box["width"] > 1 and box["height"] > 1
         assert "still picture" in tab.locator(".dgm-still p").nth(i).inner_text()
@@ -340,6 +412,24 @@ def test_a_broken_figure_keeps_its_still_picture_and_harms_no_other(browser, mad
     first, second = tab.locator(".dgm-figure").all()
     assert first.locator(".dgm-still").is_visible()
     assert second.locator(".dgm-live img").is_visible()
+    tab.close()
+
+
+def test_a_page_needs_style_and_script_once(browser, made, tmp_path):
+    """The book keeps the first of each; in a notebook every figure has its own."""
+    whole = PAGE.format("".join(made[name].html() for name in ORDER))
+    less = static_site.once(whole)
+    for mark, own in (("<style>", 1), ('<script type="module">\n', 0)):  # the page has a style, too
+        assert whole.count(mark) == own + len(ORDER) and less.count(mark) == own + 1
+    assert len(whole) - len(less) > 30_000 * (len(ORDER) - 1)
+    path = tmp_path / "page.html"
+    path.write_text(less, encoding="utf-8")
+    tab = browser.new_page()
+    tab.goto(path.as_uri())
+    for i in range(len(ORDER)):
+        figure = tab.locator(".dgm-figure").nth(i)
+        assert figure.locator(".dgm-live :is(canvas, img, svg)").first.is_visible()
+        assert not figure.locator(".dgm-still").is_visible()
     tab.close()
 
 
@@ -366,7 +456,7 @@ def test_figures_are_quick(opened, record_property, capsys):
     with capsys.disabled():
         each = ", ".join(f"{ms:.0f}" for ms in spent)
         print(f"\nfigures: {each} ms of script to first paint, {rate:.0f} drawings a second")
-    assert len(spent) == 4 and max(spent) < 1000 and rate > 15
+    assert len(spent) == len(ORDER) and max(spent) < 1000 and rate > 15
 
 
 # ---------------------------------------------------------------- with a kernel
@@ -382,6 +472,11 @@ fig""",
     "fig.z = [0.1, -0.2]",
     "made = dgm.figures.frames(lambda m: torch.eye(4) * m / 10, m=[0, 10], alt='m is {m}')\nmade",
     "print('frames', made.values)",
+    """z = torch.linspace(-8, 8, 101)
+q = dgm.figures.distribution_1d(z, -z**2, -z**2 / 2 - 1, start=(1.0, 0.5))
+q""",
+    "q.mean, q.scale = -1.5, 0.7071",
+    "print('moved', q.mean, q.scale)",
 ]
 
 
@@ -466,6 +561,19 @@ def test_in_jupyterlab_python_and_the_figure_share_their_values(browser, lab):
     assert picture.evaluate("(i) => i.decode().then(() => i.naturalWidth)") == 4
     run(4)
     cells.nth(4).get_by_text("frames {'m': 1}").wait_for()
+    run(5)
+    values = cells.nth(5).locator(".dgm-value")
+    values.get_by_text("1.00", exact=True).wait_for()
+    run(6)  # Python moves q
+    values.get_by_text("−1.50", exact=True).wait_for()
+    values.get_by_text("0.71", exact=True).wait_for()
+    cells.nth(6).get_by_text("[7]:").first.wait_for()
+    cells.nth(5).locator("input").nth(0).press("ArrowRight")  # and the reader
+    run(7)
+    moved = cells.nth(7).locator(".jp-OutputArea-output")
+    moved.wait_for()
+    mean, scale = (float(v) for v in moved.inner_text().split()[1:])
+    assert mean > -1.5 and scale == pytest.approx(0.7071)
     assert errors == []
     context.close()
 

@@ -11,9 +11,10 @@ const js = await import(`data:text/javascript;base64,${source.toString("base64")
 
 const RUN = {
   network: ({ network, codes }) => codes.map((z) => Array.from(js.network(network)(z))),
-  bound({ low, step, log_joint, mean, sigma }) {
-    const logJoint = new Float32Array(js.fromBase64(log_joint).buffer);
-    const { q, posterior, ...numbers } = js.gaussianBound({ low, step, logJoint }, mean, sigma);
+  bound({ low, step, log_joint, log_prior, mean, scale }) {
+    const floats = (text) => new Float32Array(js.fromBase64(text).buffer);
+    const data = { low, step, logJoint: floats(log_joint), logPrior: log_prior && floats(log_prior) };
+    const { q, posterior, ...numbers } = js.gaussianBound(data, mean, scale);
     return { ...numbers, q: Array.from(q), posterior: Array.from(posterior) };
   },
 };

@@ -1,5 +1,6 @@
 """Interactive figures: the page's arithmetic against torch (under node), and what Python sees."""
 
+import io
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.distributions import Normal
 
@@ -64,7 +66,27 @@ GRID = torch.linspace(-12, 12, 241, dtype=torch.float64)
 POSTERIOR = Normal(*torch.tensor([0.7, 1.3], dtype=torch.float64))
 SHIFTED = POSTERIOR.log_prob(GRID) - 2.5  # log p(x) = -2.5, posterior above
 HALVED = SHIFTED.where(GRID > 0, -torch.inf)
-BOUNDS = [(SHIFTED, 0.7, 1.3), (SHIFTED, -2.0, 0.4), (SHIFTED, 0.0, 0.15), (HALVED, 6.0, 0.5)]
+PRIOR = Normal(*torch.tensor([0.0, 1.0], dtype=torch.float64))
+ABOUT = Normal(1.2, 0.5)  # p(x | z) = N(x; z^2 / 2, 0.5^2) at x = 1.2: a posterior with two modes
+
+
+def log_prior(z):
+    return PRIOR.log_prob(z)
+
+
+def log_joint(z):
+    return log_prior(z) + ABOUT.log_prob(z**2 / 2)
+
+
+BOUNDS = [  # log p(x, z), log p(z), mean and scale of q
+    (SHIFTED, None, 0.7, 1.3),
+    (SHIFTED, None, -2.0, 0.4),
+    (SHIFTED, None, 0.0, 0.15),
+    (HALVED, None, 6.0, 0.5),
+    (log_joint(GRID), log_prior(GRID), 1.4, 0.3),
+    (log_joint(GRID), log_prior(GRID), 0.0, 1.0),
+    (log_joint(GRID), log_prior(GRID), -1.0, 0.2),
+]
 
 
 def cases() -> list[dict]:
@@ -75,9 +97,10 @@ def cases() -> list[dict]:
             spec = {"layers": packed.layers, "weights": to_base64(packed.weights)}
             found.append({"run": "network", "network": spec, "codes": CODES.tolist()})
     step = float(GRID[1] - GRID[0])
-    for log_joint, mean, sigma in BOUNDS:
-        values = to_base64(log_joint.numpy().astype("<f4").tobytes())
-        q = {"log_joint": values, "mean": mean, "sigma": sigma}
+    for joint, prior, mean, scale in BOUNDS:
+        single = [None if v is None else v.numpy().astype("<f4").tobytes() for v in (joint, prior)]
+        values = [None if v is None else to_base64(v) for v in single]
+        q = {"log_joint": values[0], "log_prior": values[1], "mean": mean, "scale": scale}
         found.append({"run": "bound", "low": float(GRID[0]), "step": step, **q})
     return found
 
@@ -125,11 +148,11 @@ def test_packing_leaves_the_decoder_as_it_was():
 
 @pytest.mark.parametrize("i", range(len(BOUNDS)))
 def test_the_page_integrates_as_torch_does(answers, i):
-    log_joint, mean, sigma = BOUNDS[i]
+    joint, prior, mean, scale = BOUNDS[i]
     found = answers[2 * len(NETWORKS) + i]
-    for single in (log_joint.float().double(), log_joint):  # the page has float32
-        wanted = _distribution_1d.bound(GRID, single, mean, sigma)
-        for name in ("elbo", "kl", "log_p"):
+    for single in (joint.float().double(), joint):  # the page has float32
+        wanted = _distribution_1d.bound(GRID, single, mean, scale, prior)
+        for name in ("elbo", "kl", "log_p") + ("reconstruction", "kl_prior") * (prior is not None):
             value = found[name] if found[name] is not None else np.inf  # JSON has no infinity
             want = abs(getattr(wanted, name)) if found[name] is None else getattr(wanted, name)
             assert value == pytest.approx(want, abs=2e-5), name
@@ -144,6 +167,34 @@ def test_the_bound_is_right_where_it_is_known():
     assert b.elbo + b.kl == pytest.approx(b.log_p, abs=1e-9)
     nowhere = _distribution_1d.bound(GRID, HALVED, -3.0, 0.5)  # q where the posterior is zero
     assert (nowhere.elbo, nowhere.kl) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("i", [i for i, case in enumerate(BOUNDS) if case[1] is not None])
+def test_the_page_agrees_with_trapezoids_and_closed_forms(answers, i):
+    """Other integrals of the same functions: on a finer grid, by torch's rule, with torch's KL."""
+    *_, mean, scale = BOUNDS[i]
+    found = answers[2 * len(NETWORKS) + i]
+    z = torch.linspace(-9, 9, 5001, dtype=torch.float64)
+    q = Normal(*torch.tensor([mean, scale], dtype=torch.float64))
+    weight, log_p = q.log_prob(z).exp(), torch.trapezoid(log_joint(z).exp(), z).log()
+    posterior = log_joint(z) - log_p
+    second_moment, fourth_moment = (
+        mean**2 + scale**2,
+        mean**4 + 6 * (mean * scale) ** 2 + 3 * scale**4,
+    )
+    squared_error = 1.2**2 - 1.2 * second_moment + fourth_moment / 4  # E_q[(x - z^2 / 2)^2]
+    wanted = {
+        "log_p": log_p,
+        "kl": torch.trapezoid(weight * (q.log_prob(z) - posterior), z),
+        "elbo": torch.trapezoid(weight * log_joint(z), z) + q.entropy(),
+        "reconstruction": -squared_error / (2 * 0.5**2) - np.log(0.5) - 0.5 * np.log(2 * np.pi),
+        "kl_prior": torch.distributions.kl_divergence(q, PRIOR),
+    }
+    assert {name: found[name] for name in wanted} == pytest.approx(
+        {name: float(value) for name, value in wanted.items()}, abs=2e-5
+    )
+    assert found["elbo"] + found["kl"] == pytest.approx(found["log_p"], abs=1e-9)
+    assert found["reconstruction"] - found["kl_prior"] == pytest.approx(found["elbo"], abs=1e-9)
 
 
 # ---------------------------------------------------------------- the latent plane
@@ -270,7 +321,42 @@ def test_pictures_are_compressed_with_loss_only_if_they_must_be():
     noise = np.random.default_rng(0).random((100, 100))
     images = [_frames._image(noise)[0]]
     assert _frames._encode(images, limit=400_000)[1] == {"lossless": True}
-    assert _frames._encode(images, limit=12_000)[1] == {"quality": 80}
+    blobs, encoding = _frames._encode(images, limit=10_000)
+    assert encoding == {"lossless": True, "levels": 16}
+    kept = np.asarray(Image.open(io.BytesIO(blobs[0])).convert("RGB"))
+    change = np.abs(kept.astype(int) - np.asarray(images[0]))
+    assert (
+        len(np.unique(kept)) == 16 and change.max() <= 9 and {0, 255} <= set(kept.ravel().tolist())
+    )
+    x = np.linspace(0, 1, 100)
+    soft = (
+        np.stack([np.outer(x, x), np.outer(1 - x, x), np.outer(x, 1 - x)], 2) + noise[..., None] / 9
+    )
+    assert _frames._encode([_frames._image(soft)[0]], limit=6_000)[1] == {"quality": 80}
+
+
+def test_labels_stand_beside_the_sliders_and_numpy_numbers_are_numbers():
+    stops = [np.int64(10), np.int64(100)]
+    fig = figures.frames(grey, shade=[0.0, 1.0], labels={"shade": "ink"})
+    assert [p["label"] for p in fig.spec["parameters"]] == ["ink"]
+    fig = figures.frames(lambda phi, n: grey(n / 100), phi=range(2), n=stops)
+    assert fig.spec["alts"][-1] == "phi = 1, n = 100" and json.dumps(fig.spec)
+    assert [p["label"] for p in fig.spec["parameters"]] == ["phi", "n"]
+
+
+def test_two_parameters_are_made_on_demand_and_found_again():
+    made = []
+
+    def render(a, b):
+        made.append((a, b))
+        return grey(a * b)
+
+    fig = figures.frames(render, a=[0.0, 1.0], b=[0.5, 1.0], alt="{a} {b}")
+    assert made == [(0.0, 0.5), (0.0, 1.0), (1.0, 0.5), (1.0, 1.0)]
+    fig.values = {"b": 1.0, "a": 1.0}
+    assert len(made) == 4 and fig.still()[1] == "1.0 1.0"
+    fig.values = {"a": 1.0, "b": 0.75}
+    assert made[-1] == (1.0, 0.75) and fig.picture["alt"] == "1.0 0.75"
 
 
 # ---------------------------------------------------------------- all of them
@@ -282,6 +368,7 @@ def one_of_each():
     yield figures.latent_plane(pca, codes, torch.arange(30) % 10, caption="a < b & c")
     yield figures.frames(grey, shade=[0, 1], caption="a < b & c")
     yield figures.distribution_1d(GRID, SHIFTED, caption="a < b & c")
+    yield figures.distribution_1d(GRID, log_joint(GRID), log_prior(GRID), caption="a < b & c")
 
 
 def test_both_faces_are_offered_and_the_page_needs_nothing_else(plane):
@@ -299,10 +386,25 @@ def test_both_faces_are_offered_and_the_page_needs_nothing_else(plane):
 def test_numbers_of_the_distribution_follow_its_sliders():
     fig = figures.distribution_1d(GRID, SHIFTED, start=(0.7, 1.3))
     assert fig.numbers["kl"] == pytest.approx(0, abs=1e-9)
-    fig.mean, fig.log_sigma = 1.7, 0.0
-    assert fig.sigma == 1.0 and fig.numbers["elbo"] < -2.5
-    fig.mean = 100.0
-    assert fig.mean == fig.spec["mean"][1]
+    assert list(fig.numbers) == ["elbo", "kl", "log_p"]
+    seen = []
+    fig.observe(lambda change: seen.append(change.name), ["mean", "scale"])
+    fig.mean, fig.scale = 1.7, 1.0
+    assert fig.numbers["elbo"] < -2.5 and seen == ["mean", "scale"]
+    fig.mean, fig.scale = 100.0, -1.0
+    assert (fig.mean, fig.scale) == (fig.spec["mean"][1], fig.spec["scale"][0])
+    with pytest.raises(Exception, match="scale: got nan"):
+        fig.scale = float("nan")
+
+
+def test_the_bars_have_room_for_every_reconstruction():
+    fig = figures.distribution_1d(GRID, log_joint(GRID), log_prior(GRID), scale=(0.15, 1.0))
+    for fig.mean in (-1.5, 1.5):
+        for fig.scale in (0.15, 1.0):
+            assert fig.numbers["reconstruction"] < fig.spec["axis"][1]
+    fig.scale = 0.15
+    assert fig.numbers["log_p"] < fig.numbers["reconstruction"]  # it may well be more
+    assert "= ELBO" in fig.still()[1]
 
 
 def test_importing_the_library_imports_nothing_heavy():
@@ -342,17 +444,29 @@ WRONG = {
     "shade: got ..,": lambda: figures.frames(grey, shade=[]),
     "shade: got .*none twice": lambda: figures.frames(grey, shade=[1, 1]),
     "shade: got .*numbers or strings": lambda: figures.frames(grey, shade=[None]),
+    "shade: got .*finite": lambda: figures.frames(grey, shade=[0, np.inf]),
+    "shade: got 5, expected a list": lambda: figures.frames(grey, shade=5),
+    "values: got the parameters .'a', 'b', 'c'.,": lambda: figures.frames(
+        grey, a=[1], b=[1], c=[1]
+    ),
+    "values: got 225 pictures": lambda: figures.frames(grey, a=range(15), b=range(15)),
+    "labels: got .*expected labels of .'shade'.": lambda: figures.frames(
+        grey, shade=[1], labels={"hue": "h"}
+    ),
+    "alt: got .*expected a text with {shade}": lambda: figures.frames(grey, shade=[1], alt="{hue}"),
     "render: got pictures of 2 sizes": lambda: figures.frames(
         lambda n: torch.zeros(n, n), n=[2, 3]
     ),
     "render: got str": lambda: figures.frames(str, object=[1]),
-    "limit: ": lambda: figures.frames(
+    "limit: 9 pictures of about": lambda: figures.frames(
         lambda seed: np.random.default_rng(seed).random((300, 300)), seed=range(9), limit=50_000
     ),
     "grid, log_joint: got": lambda: figures.distribution_1d(GRID, SHIFTED[1:]),
     "grid: expected rising, evenly": lambda: figures.distribution_1d(GRID**3, SHIFTED),
-    "grid: q with sigma 4": lambda: figures.distribution_1d(GRID, SHIFTED, sigma=(1, 4)),
-    "sigma: got 0.01": lambda: figures.distribution_1d(GRID, SHIFTED, sigma=(0.01, 1)),
+    "grid: q with scale 4": lambda: figures.distribution_1d(GRID, SHIFTED, scale=(1, 4)),
+    "scale: got 0.01": lambda: figures.distribution_1d(GRID, SHIFTED, scale=(0.01, 1)),
+    "log_prior: got shape": lambda: figures.distribution_1d(GRID, SHIFTED, SHIFTED[1:]),
+    "log_prior: integrates to 24": lambda: figures.distribution_1d(GRID, SHIFTED, 0 * GRID),
     "mean: got .3, 1.": lambda: figures.distribution_1d(GRID, SHIFTED, mean=(3, 1)),
     "log_joint: got nan": lambda: figures.distribution_1d(GRID, SHIFTED * torch.nan),
 }

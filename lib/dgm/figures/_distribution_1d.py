@@ -7,12 +7,17 @@ smooth functions that vanish at both ends):
     ELBO               = h sum_i q(z_i) [log p(x, z_i) - log q(z_i)]
     KL(q || p(z | x))  = h sum_i q(z_i) [log q(z_i) - log p(x, z_i) + log p(x)]
 
-figures.js computes the same three sums.
+and, with the prior, whose share of log p(x, z) is log p(z),
+
+    reconstruction     = h sum_i q(z_i) [log p(x, z_i) - log p(z_i)]
+    KL(q || p(z))      = h sum_i q(z_i) [log q(z_i) - log p(z_i)]
+
+figures.js computes the same sums.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -25,75 +30,88 @@ WINDOW = 6.0  # nats below log p(x) that the bars show
 
 @dataclass(frozen=True)
 class Bound:
-    """Three numbers in nats, and the two densities on the grid, (n,)."""
+    """Numbers in nats, and the densities q and p(z | x) on the grid, (n,)."""
 
     elbo: float
     kl: float
     log_p: float
     q: Tensor
     posterior: Tensor
+    reconstruction: float | None = None  # this and the next need a prior
+    kl_prior: float | None = None
 
 
 def distribution_1d(
     grid: Tensor,
     log_joint: Tensor,
+    log_prior: Tensor | None = None,
     *,
     mean: Sequence[float] | None = None,
-    sigma: Sequence[float] | None = None,
+    scale: Sequence[float] | None = None,
     start: Sequence[float] | None = None,
     caption: str = "",
 ):
-    r"""Move the mean and the width of q(z) = N(mean, sigma^2); watch ELBO + KL = log p(x).
+    r"""Move the mean and the scale of q(z) = N(mean, scale^2); watch ELBO + KL = log p(x).
 
-    The page draws q and the posterior p(z | x), computes the three numbers by quadrature on the
-    grid, and shows the bound and its gap as bars that add up to the evidence. Nothing is fitted and
-    nothing is sampled.
+    The page draws q and the posterior p(z | x), computes the numbers by quadrature on the grid, and
+    shows the bound and its gap as bars that add up to log p(x). With `log_prior` two more bars read
+    the same bound as reconstruction minus KL(q || prior). Nothing is fitted and nothing is sampled.
 
     Args:
         grid: (n,), evenly spaced values of z, wide enough to hold all of p(z | x) and of every q.
         log_joint: (n,), log p(x, z) in nats at the fixed x, as a function of z; -inf is allowed.
+        log_prior: (n,), log p(z) in nats; the rest of log_joint is log p(x | z).
         mean: lowest and highest mean of q; by default the middle 40 % of the grid.
-        sigma: lowest and highest standard deviation of q; by default so that five of the highest
+        scale: lowest and highest standard deviation of q; by default so that five of the highest
             fit between the means and the ends of the grid.
-        start: mean and sigma at the start; by default the middle of the sliders.
+        start: mean and scale at the start; by default the middle of the sliders.
         caption: text below the figure.
 
     Returns:
-        A widget; its `mean` and `log_sigma` can be read, set and observed, `numbers` read.
+        A widget; its `mean` and `scale` can be read, set and observed, and `numbers` read: a
+        dictionary with elbo, kl, log_p and, given a prior, reconstruction and kl_prior.
 
     Raises:
-        ValueError: grid is not evenly spaced or not as long as log_joint, ranges are empty, q can
-            leave the grid (less than four sigma to an end) or be narrower than its step.
+        ValueError: grid is not evenly spaced or not as long as log_joint or log_prior, log_prior is
+            not finite or integrates to more than 1, ranges are empty, q can leave the grid (less
+            than four scales to an end) or be narrower than its step.
 
     >>> from torch.distributions import Normal
     >>> z = torch.linspace(-10, 10, 401)
-    >>> log_joint = Normal(0.0, 1.0).log_prob(z) + Normal(z, 1.0).log_prob(torch.tensor(1.0))
-    >>> fig = distribution_1d(z, log_joint, start=(0.5, 0.5**0.5))  # the exact posterior
-    >>> abs(round(fig.numbers["kl"], 4)), round(fig.numbers["log_p"], 4)
-    (0.0, -1.5155)
+    >>> log_prior = Normal(0.0, 1.0).log_prob(z)
+    >>> log_joint = log_prior + Normal(z, 1.0).log_prob(torch.tensor(1.0))
+    >>> fig = distribution_1d(z, log_joint, log_prior, start=(0.5, 0.5**0.5))  # exact posterior
+    >>> {name: round(value, 3) + 0.0 for name, value in fig.numbers.items()}
+    {'elbo': -1.516, 'kl': 0.0, 'log_p': -1.516, 'reconstruction': -1.294, 'kl_prior': 0.222}
     """
     from ._widgets import Distribution1d
 
     grid, log_joint = (v.detach().cpu().double() for v in (grid, log_joint))
     _check_grid(grid, log_joint)
+    if log_prior is not None:
+        log_prior = log_prior.detach().cpu().double()
+        _check_prior(grid, log_prior)
     low, high = float(grid[0]), float(grid[-1])
     grid = torch.linspace(low, high, len(grid), dtype=torch.float64)  # as the page has it
     step = (high - low) / (len(grid) - 1)
     width = high - low
     mean = mean or (low + 0.3 * width, high - 0.3 * width)
-    sigma = sigma or (max(0.005 * width, 1.5 * step), 0.06 * width)
-    _check_ranges(low, high, step, mean, sigma)
-    start = start or (sum(mean) / 2, math.sqrt(sigma[0] * sigma[1]))
+    scale = scale or (max(0.005 * width, 1.5 * step), 0.06 * width)
+    _check_ranges(low, high, step, mean, scale)
+    start = start or (sum(mean) / 2, math.sqrt(scale[0] * scale[1]))
     half = bound(grid[::2], log_joint[::2], *start)
     full = bound(grid, log_joint, *start)
+    # a reconstruction is a mean of log p(x | z), so the highest of these is the bars' end
+    top = full.log_p if log_prior is None else max(full.log_p, float((log_joint - log_prior).max()))
+    axis = (full.log_p - WINDOW, top)
     spec = {
         "low": low,
         "step": step,
-        # -inf is no JSON, and float32 has 7 digits, enough for the page
-        "log_joint": to_base64(log_joint.numpy().astype("<f4").tobytes()),
+        "log_joint": _float32(log_joint),
+        "log_prior": None if log_prior is None else _float32(log_prior),
         "mean": [float(v) for v in mean],
-        "log_sigma": [math.log(v) for v in sigma],
-        "window": WINDOW,
+        "scale": [float(v) for v in scale],
+        "axis": axis,
         "details": [
             f"Integrals are sums over {len(grid)} values of z. With half as many, log p(x) changes "
             f"by {abs(full.log_p - half.log_p):.1e} nats."
@@ -102,16 +120,18 @@ def distribution_1d(
     return Distribution1d.within(
         100_000,
         spec,
-        numbers=partial(bound, grid, log_joint),
-        draw_still=partial(_still, grid),
+        bound=partial(bound, grid, log_joint, log_prior=log_prior),
+        draw_still=partial(_still, grid, log_prior, axis),
         mean=float(start[0]),
-        log_sigma=math.log(start[1]),
+        scale=float(start[1]),
         caption=caption,
     )
 
 
-def bound(grid: Tensor, log_joint: Tensor, mean: float, sigma: float) -> Bound:
-    """ELBO, KL and log p(x) of q = N(mean, sigma^2), as in this module's docstring.
+def bound(
+    grid: Tensor, log_joint: Tensor, mean: float, scale: float, log_prior: Tensor | None = None
+) -> Bound:
+    """ELBO, KL and log p(x) of q = N(mean, scale^2), as in this module's docstring.
 
     >>> from torch.distributions import Normal
     >>> z = torch.linspace(-9, 9, 181).double()
@@ -120,15 +140,27 @@ def bound(grid: Tensor, log_joint: Tensor, mean: float, sigma: float) -> Bound:
     (0.5, 0.0)
     """
     h = grid[1] - grid[0]
-    mean, sigma = grid.new_tensor(mean), grid.new_tensor(sigma)  # in the grid's precision
-    log_q = torch.distributions.Normal(mean, sigma).log_prob(grid)
+    mean, scale = grid.new_tensor(mean), grid.new_tensor(scale)  # in the grid's precision
+    log_q = torch.distributions.Normal(mean, scale).log_prob(grid)
     q = log_q.exp()
     log_p = log_joint.logsumexp(0) + h.log()
     log_posterior = log_joint - log_p
     used = q > 0  # 0 log 0 = 0
-    elbo = h * (q * (log_joint - log_q))[used].sum()
-    kl = h * (q * (log_q - log_posterior))[used].sum()
-    return Bound(float(elbo), float(kl), float(log_p), q, log_posterior.exp())
+
+    def mean_of(values: Tensor) -> float:
+        return float(h * (q * values)[used].sum())
+
+    elbo, kl = mean_of(log_joint - log_q), mean_of(log_q - log_posterior)
+    first = Bound(elbo, kl, float(log_p), q, log_posterior.exp())
+    if log_prior is None:
+        return first
+    second = {"reconstruction": log_joint - log_prior, "kl_prior": log_q - log_prior}
+    return replace(first, **{name: mean_of(values) for name, values in second.items()})
+
+
+def _float32(values: Tensor) -> str:
+    """As the page reads them: JSON has no -inf, and 7 digits are enough there."""
+    return to_base64(values.numpy().astype("<f4").tobytes())
 
 
 def _check_grid(grid: Tensor, log_joint: Tensor) -> None:
@@ -144,34 +176,54 @@ def _check_grid(grid: Tensor, log_joint: Tensor) -> None:
         raise ValueError("log_joint: got nan, +inf or nothing but -inf, expected log p(x, z)")
 
 
-def _check_ranges(low: float, high: float, step: float, mean, sigma) -> None:
-    for name, (least, most) in (("mean", mean), ("sigma", sigma)):
+def _check_prior(grid: Tensor, log_prior: Tensor) -> None:
+    if log_prior.shape != grid.shape or not log_prior.isfinite().all():
+        raise ValueError(
+            f"log_prior: got shape {tuple(log_prior.shape)}, expected {len(grid)} finite values"
+        )
+    mass = float(log_prior.exp().sum() * (grid[1] - grid[0]))
+    if mass > 1.001:
+        raise ValueError(f"log_prior: integrates to {mass:.4g}, expected a density of z, at most 1")
+
+
+def _check_ranges(low: float, high: float, step: float, mean, scale) -> None:
+    for name, (least, most) in (("mean", mean), ("scale", scale)):
         if not least < most:
             raise ValueError(f"{name}: got ({least}, {most}), expected the lowest and the highest")
     room = min(mean[0] - low, high - mean[1])
-    if room < 4 * sigma[1]:
+    if room < 4 * scale[1]:
         raise ValueError(
-            f"grid: q with sigma {sigma[1]:.3g} would leave it; it must reach four sigma beyond "
+            f"grid: q with scale {scale[1]:.3g} would leave it; it must reach four scales beyond "
             f"the outermost means {mean[0]:.3g} and {mean[1]:.3g}, and reaches {room:.3g}"
         )
-    if sigma[0] < step:
-        raise ValueError(f"sigma: got {sigma[0]:.3g}, expected at least the grid's step {step:.3g}")
+    if scale[0] < step:
+        raise ValueError(f"scale: got {scale[0]:.3g}, expected at least the grid's step {step:.3g}")
 
 
-def _still(grid: Tensor, b: Bound):
+def _still(grid: Tensor, log_prior: Tensor | None, axis: Sequence[float], b: Bound):
     """The picture for print, a Pillow image."""
     import matplotlib.pyplot as plt
 
     figure, (curves, bars) = plt.subplots(
-        2, 1, figsize=(6.4, 4), height_ratios=(3, 1), layout="constrained"
+        2, 1, figsize=(6.4, 4.4), height_ratios=(2.4, 1), layout="constrained"
     )
     curves.plot(grid, b.posterior, color="#0b5c9e", label="posterior p(z | x)")
     curves.plot(grid, b.q, "--", color="#a8480a", label="q(z)")
+    if log_prior is not None:
+        curves.plot(grid, log_prior.exp(), ":", color="#4d5b6b", label="prior p(z)")
     curves.set(xlabel="z", ylabel="density")
     curves.legend()
-    floor = min(b.elbo, b.log_p - WINDOW)
-    bars.barh(["ELBO + KL"], b.elbo - floor, left=floor, color="#0b5c9e")
-    bars.barh(["ELBO + KL"], b.kl, left=b.elbo, color="white", edgecolor="#a8480a", hatch="///")
+    solid = {"color": "#0b5c9e"}
+    gap = {"color": "white", "edgecolor": "#a8480a", "hatch": "///"}
+    spans = [("ELBO + KL(q ‖ posterior)", axis[0], b.elbo, solid)]
+    spans += [("ELBO + KL(q ‖ posterior)", b.elbo, b.log_p, gap)]
+    if log_prior is not None:
+        spans += [("reconstruction", axis[0], b.reconstruction, solid)]
+        spans += [("− KL(q ‖ prior)", b.elbo, b.reconstruction, gap)]
+    for name, *ends, style in spans:
+        start, stop = (min(max(v, axis[0]), axis[1]) for v in ends)
+        bars.barh(name, stop - start, left=start, **style)
     bars.axvline(b.log_p, color="black")
-    bars.set_xlabel(f"nats; ELBO {b.elbo:.2f} + KL {b.kl:.2f} = log p(x) {b.log_p:.2f}")
+    bars.invert_yaxis()
+    bars.set(xlim=(axis[0], axis[1] + 0.3), xlabel="nats; the line is log p(x)")
     return to_pixels(figure, dpi=110)

@@ -10,7 +10,12 @@ import numpy as np
 from ._encode import to_base64, to_pixels, to_webp
 
 MOST_PICTURES = 200
-ENCODINGS = ({"lossless": True}, {"quality": 80}, {"quality": 60})  # the first that fits is used
+ENCODINGS = (  # the first that fits is used
+    {"lossless": True},
+    {"lossless": True, "levels": 16},
+    {"quality": 80},
+    {"quality": 60},
+)
 DPI = 150  # of matplotlib figures; shown at 100 to the inch
 
 
@@ -19,14 +24,22 @@ def frames(
     *,
     alt: str | Callable[..., str] | None = None,
     caption: str = "",
+    labels: dict[str, str] | None = None,
     limit: int = 400_000,
     **values: Sequence,
 ):
     """One or two sliders, and a play button, over the pictures `render` makes of their values.
 
+        frames(render, step=range(9))                     # render(step=0), render(step=1), ...
+        frames(render, phi=[0, 1, 2], n=[10, 100, 1000])  # render(phi=0, n=10), ...
+
     All combinations of the given values are rendered at once: they are what a page without a kernel
     shows. Where a kernel runs the sliders also stop in between (at whole numbers between whole
     numbers, else at tenths of the gaps) and the pictures there are rendered on demand.
+
+    Every picture costs its reader some bytes. A matplotlib figure has 150 pixels to the inch: a
+    histogram of 7 x 3 inches takes 5 to 10 kB, curves of 6.4 x 3.6 inches or a cloud of 1000 points
+    20 to 50 kB, a fifth of a second to make, and a third more as text in the page.
 
     Args:
         render: called with one value of each parameter, by keyword. Returns a matplotlib figure
@@ -35,17 +48,19 @@ def frames(
         alt: what the picture shows, for those who do not see it: a format string, such as
             "The copy from {m} components", or a function of the values.
         caption: text below the figure.
+        labels: what to write beside the sliders, such as {"n": "draws N"}; by default the names.
         limit: the most bytes that the figure's data may take in a page. Pictures are WebP, without
-            loss if that fits.
-        values: per parameter the values to stop at, in order. The first are shown first.
+            loss if that fits, else with 16 levels of each colour, else blurred a little.
+        values: per parameter the values to stop at, numbers or strings, in order. The first are
+            shown first. Play runs through those of the first parameter.
 
     Returns:
         A widget; its `values`, such as {"m": 8}, can be read, set and observed.
 
     Raises:
-        ValueError: no or more than two parameters, a parameter without values, more than 200
-            pictures, pictures of several sizes or that exceed `limit`, or `render` returns
-            something that is no picture.
+        ValueError: no or more than two parameters, a parameter without values or with one twice,
+            an unknown name in `alt` or `labels`, more than 200 pictures, pictures of several sizes
+            or that exceed `limit`, or `render` returns something that is no picture.
 
     >>> import torch
     >>> fig = frames(lambda grey: torch.full((8, 8), grey), grey=[0.0, 0.5, 1.0])
@@ -55,22 +70,25 @@ def frames(
     from ._widgets import Frames
 
     stops = {name: _plain(name, given) for name, given in values.items()}
-    _check(stops)
+    labels = labels or {}
+    _check(stops, labels)
     combinations = [
         dict(zip(stops, each, strict=True)) for each in itertools.product(*stops.values())
     ]
-    describe = _describe(alt)
+    describe = _describe(alt, list(stops))
     images = [_image(render(**each)) for each in combinations]
+    texts = [describe(each) for each in combinations]  # which may tell what render found
     sizes = {(image.size, shown) for image, shown in images}
     if len(sizes) > 1:
         raise ValueError(f"render: got pictures of {len(sizes)} sizes, expected one size")
     ((width, height), shown) = sizes.pop()
     blobs, encoding = _encode([image for image, _ in images], limit)
-    texts = [describe(each) for each in combinations]
+    parameters = [
+        {"name": name, "label": labels.get(name, name), "stops": given, "finer": _finer(given)}
+        for name, given in stops.items()
+    ]
     spec = {
-        "parameters": [
-            {"name": name, "stops": given, "finer": _finer(given)} for name, given in stops.items()
-        ],
+        "parameters": parameters,
         "pictures": [to_base64(blob) for blob in blobs],
         "alts": texts,
         "width": shown,
@@ -88,12 +106,14 @@ def frames(
     )
 
 
-def _check(stops: dict[str, list]) -> None:
+def _check(stops: dict[str, list], labels: dict[str, str]) -> None:
     if not 1 <= len(stops) <= 2:
         raise ValueError(f"values: got the parameters {list(stops)}, expected one or two")
     for name, given in stops.items():
         if not given or len(set(map(repr, given))) < len(given):
             raise ValueError(f"{name}: got {given}, expected at least one value and none twice")
+    if not set(labels) <= set(stops):
+        raise ValueError(f"labels: got {labels}, expected labels of {list(stops)}")
     count = math.prod(map(len, stops.values()))
     if count > MOST_PICTURES:
         raise ValueError(f"values: got {count} pictures, expected at most {MOST_PICTURES}")
@@ -101,9 +121,12 @@ def _check(stops: dict[str, list]) -> None:
 
 def _plain(name: str, given) -> list:
     """The values as Python numbers or strings, which JSON keeps as they are."""
+    if isinstance(given, (Real, str)):
+        raise ValueError(f"{name}: got {given!r}, expected a list of values")
     plain = given.tolist() if hasattr(given, "tolist") else list(given)
-    if not all(isinstance(v, (Real, str)) for v in plain):
-        raise ValueError(f"{name}: got {given}, expected numbers or strings")
+    plain = [v.item() if isinstance(v, np.generic) else v for v in plain]
+    if not all(isinstance(v, str) or (isinstance(v, Real) and math.isfinite(v)) for v in plain):
+        raise ValueError(f"{name}: got {given}, expected finite numbers or strings")
     return plain
 
 
@@ -124,12 +147,20 @@ def _finer(stops: list) -> list:
     return finer
 
 
-def _describe(alt) -> Callable[[dict], str]:
+def _describe(alt, names: list[str]) -> Callable[[dict], str]:
     if callable(alt):
         return lambda values: alt(**values)
-    if alt is not None:
-        return lambda values: alt.format(**values)
-    return lambda values: ", ".join(f"{name} = {value}" for name, value in values.items())
+    if alt is None:
+        alt = ", ".join(f"{name} = {{{name}}}" for name in names)
+
+    def fill(values: dict) -> str:
+        try:
+            return alt.format(**values)
+        except (LookupError, ValueError) as error:
+            wanted = " and ".join(f"{{{name}}}" for name in names)
+            raise ValueError(f"alt: got {alt!r}, expected a text with {wanted}") from error
+
+    return fill
 
 
 def _image(drawn):
@@ -152,9 +183,19 @@ def _image(drawn):
 
 
 def _encode(images: list, limit: int) -> tuple[list[bytes], dict]:
-    """The pictures as WebP, in the best encoding whose base64 fits (or the last), and which."""
+    """The pictures as WebP, in the best encoding that fits, and which it is."""
+    most = 0.95 * limit * 3 / 4  # base64 takes 4 bytes for 3; some room for the alt texts
     for encoding in ENCODINGS:
-        blobs = [to_webp(image, **encoding) for image in images]
-        if sum(map(len, blobs)) * 4 / 3 < 0.95 * limit:  # some room for the alt texts
-            break
-    return blobs, encoding
+        blobs, size = [], 0
+        for image in images:
+            blobs.append(to_webp(image, **encoding))
+            size += len(blobs[-1])
+            if size > most:
+                break
+        else:
+            return blobs, encoding
+    each = size / len(blobs) / 1000
+    raise ValueError(
+        f"limit: {len(images)} pictures of about {each:.0f} kB, a third more in a page, exceed "
+        f"{limit:,} bytes; make fewer, smaller or simpler ones, or raise the limit"
+    )

@@ -134,36 +134,40 @@ class Frames(Figure):
 
 
 class Distribution1d(Figure):
-    """See `distribution_1d`. `mean` and `log_sigma` are those of q."""
+    """See `distribution_1d`. `mean` and `scale` are those of q."""
 
     mean = traitlets.Float().tag(sync=True, page=True, value=True)
-    log_sigma = traitlets.Float().tag(sync=True, page=True, value=True)
+    scale = traitlets.Float().tag(sync=True, page=True, value=True)
 
-    def __init__(self, numbers, draw_still, **traits):
-        self._numbers = numbers  # mean, sigma -> Bound
+    def __init__(self, bound, draw_still, **traits):
+        self._bound = bound  # mean, scale -> Bound
         self._draw_still = draw_still  # Bound -> Pillow image
         super().__init__(kind="distribution_1d", **traits)
 
-    @property
-    def sigma(self) -> float:
-        """The standard deviation of q."""
-        return math.exp(self.log_sigma)
-
-    @traitlets.validate("mean", "log_sigma")
+    @traitlets.validate("mean", "scale")
     def _stay_on_the_slider(self, proposal):
         low, high = self.spec[proposal.trait.name]
+        if math.isnan(proposal.value):
+            raise traitlets.TraitError(f"{proposal.trait.name}: got nan, expected a number")
         return min(max(proposal.value, low), high)
 
     @property
     def numbers(self) -> dict[str, float]:
-        """ELBO, KL(q || p(z|x)) and log p(x) of the present q, in nats, computed in Python."""
-        bound = self._numbers(self.mean, self.sigma)
-        return {"elbo": bound.elbo, "kl": bound.kl, "log_p": bound.log_p}
+        """The figure's sums for the present q, in nats, computed in Python."""
+        bound = self._bound(self.mean, self.scale)
+        names = ("elbo", "kl", "log_p", "reconstruction", "kl_prior")
+        found = {name: getattr(bound, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
 
     def still(self):
-        n = self.numbers
+        bound = self._bound(self.mean, self.scale)
         alt = (
-            "The posterior and q, and the log evidence as a sum: "
-            f"ELBO {n['elbo']:.2f} + KL {n['kl']:.2f} = log p(x) {n['log_p']:.2f} nats."
+            f"The posterior and q, and log p(x) as a sum: ELBO {bound.elbo:.2f} + "
+            f"KL(q ‖ posterior) {bound.kl:.2f} = log p(x) {bound.log_p:.2f} nats."
         )
-        return to_webp(self._draw_still(self._numbers(self.mean, self.sigma)), quality=80), alt
+        if bound.kl_prior is not None:
+            alt += (
+                f" Reconstruction {bound.reconstruction:.2f} − KL(q ‖ prior) {bound.kl_prior:.2f} "
+                f"= ELBO {bound.elbo:.2f} nats."
+            )
+        return to_webp(self._draw_still(bound), quality=80), alt

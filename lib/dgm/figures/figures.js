@@ -113,27 +113,32 @@ function convolution(layer, { matrix, floats }) {
   };
 }
 
-// ELBO, KL(q || posterior) and log p(x) by sums over the grid (see _distribution_1d.py). The three
-// are computed apart, so that ELBO + KL = log p is a finding and not a definition.
-export function gaussianBound({ low, step, logJoint }, mean, sigma) {
+// ELBO, KL(q || posterior) and log p(x) by sums over the grid (see _distribution_1d.py), and with a
+// prior the reconstruction and KL(q || prior). Each is computed apart, so that ELBO + KL = log p(x)
+// and ELBO = reconstruction - KL(q || prior) are findings and not definitions.
+export function gaussianBound({ low, step, logJoint, logPrior }, mean, scale) {
   const n = logJoint.length, q = new Float64Array(n), posterior = new Float64Array(n);
   let top = -Infinity;
   for (const v of logJoint) top = Math.max(top, v);
   let sum = 0;
   for (const v of logJoint) sum += Math.exp(v - top);
   const log_p = top + Math.log(sum * step);
-  const logNormaliser = Math.log(sigma) + 0.5 * Math.log(2 * Math.PI);
-  let elbo = 0, kl = 0;
+  const logNormaliser = Math.log(scale) + 0.5 * Math.log(2 * Math.PI);
+  let elbo = 0, kl = 0, reconstruction = 0, kl_prior = 0;
   for (let i = 0; i < n; i++) {
-    const logQ = -0.5 * ((low + step * i - mean) / sigma) ** 2 - logNormaliser;
+    const logQ = -0.5 * ((low + step * i - mean) / scale) ** 2 - logNormaliser;
     const logPosterior = logJoint[i] - log_p;
     q[i] = Math.exp(logQ);
     posterior[i] = Math.exp(logPosterior);
     if (q[i] === 0) continue; // 0 log 0 = 0
     elbo += step * q[i] * (logJoint[i] - logQ);
     kl += step * q[i] * (logQ - logPosterior);
+    if (!logPrior) continue;
+    reconstruction += step * q[i] * (logJoint[i] - logPrior[i]);
+    kl_prior += step * q[i] * (logQ - logPrior[i]);
   }
-  return { elbo, kl, log_p, q, posterior };
+  const bound = { elbo, kl, log_p, q, posterior };
+  return logPrior ? { ...bound, reconstruction, kl_prior } : bound;
 }
 
 // ---------------------------------------------------------------- elements
@@ -471,7 +476,7 @@ function frames(model, el) {
   const image = h("img", { class: style, width: spec.width });
   image.style.aspectRatio = spec.aspect.join(" / ");
   const sliders = parameters.map((p, i) =>
-    slider(p.name, 0, choices[i].length - 1, 1, (at) => { pause(); choose(i, at); }));
+    slider(p.label, 0, choices[i].length - 1, 1, (at) => { pause(); choose(i, at); }));
   const play = h("button", { type: "button", class: "dgm-button" });
   const say = announcer(el);
   const controls = h("div", { class: "dgm-controls" }, play, ...sliders.map((s) => s.row));
@@ -517,11 +522,12 @@ function frames(model, el) {
   }
 
   // Play runs once through the values of the first parameter that were given.
+  const played = parameters.length > 1 ? ` ${parameters[0].label}` : "";
   let playing = null;
   function pause() {
     clearInterval(playing);
     playing = null;
-    play.textContent = "▶\uFE0E Play";
+    play.textContent = `▶\uFE0E Play${played}`;
   }
   function advance() {
     const ahead = parameters[0].stops.map((v) => choices[0].indexOf(v)).find((at) => at > position(0));
@@ -531,7 +537,7 @@ function frames(model, el) {
     if (playing) { pause(); draw(); return; }
     if (position(0) === choices[0].length - 1) choose(0, 0); // from the end, start again
     playing = setInterval(advance, 600);
-    play.textContent = "❚❚ Pause";
+    play.textContent = `❚❚ Pause${played}`;
   });
   pause();
   model.on("change:values", draw);
@@ -542,103 +548,167 @@ function frames(model, el) {
 
 // ---------------------------------------------------------------- a distribution and its bound
 
-const step200 = ([low, high]) => (high - low) / 200;
+// As many digits as a step of a slider is worth, two at least.
+const digitsOf = (step) => Math.max(2, -Math.floor(Math.log10(step)));
 
 function distribution1d(model, el) {
-  const spec = model.get("spec"), { low, step } = spec, logJoint = float32(spec.log_joint);
-  let plot = boundPlot(spec, logJoint, el.clientWidth);
-  const sum = h("p", { class: "dgm-sum" }), say = announcer(el);
-  const change = (name) => (value) => {
+  const spec = model.get("spec");
+  const data = { low: spec.low, step: spec.step, logJoint: float32(spec.log_joint) };
+  if (spec.log_prior) data.logPrior = float32(spec.log_prior);
+  const [lowest, highest] = spec.mean, [narrowest, widest] = spec.scale.map(Math.log);
+  const meanStep = (highest - lowest) / 200, scaleStep = (widest - narrowest) / 200;
+  const sums = h("div", { class: "dgm-sum" }), say = announcer(el);
+
+  function move(name, value) {
     model.set(name, value);
     model.save_changes();
     drawSoon();
-  };
-  const sliders = {
-    mean: slider("mean of q", ...spec.mean, step200(spec.mean), change("mean")),
-    log_sigma: slider("σ of q", ...spec.log_sigma, step200(spec.log_sigma), change("log_sigma")),
-  };
-  const controls = h("div", { class: "dgm-controls" }, sliders.mean.row, sliders.log_sigma.row);
-  el.append(plot.element, sum, controls);
+  }
+  const drag = (z) => move("mean", clamp(z, lowest, highest));
+  const mean = slider("mean of q", lowest, highest, meanStep, (value) => move("mean", value));
+  const scale = slider("σ of q", narrowest, widest, scaleStep, // in equal ratios
+    (value) => move("scale", clamp(Math.exp(value), ...spec.scale)));
+  let plot = boundPlot(spec, data, el.clientWidth, drag);
+  el.append(plot.element, sums, h("div", { class: "dgm-controls" }, mean.row, scale.row));
   details(el, spec.details);
 
   function draw() {
-    const mean = model.get("mean"), sigma = Math.exp(model.get("log_sigma"));
-    const bound = gaussianBound({ low, step, logJoint }, mean, sigma);
+    const bound = gaussianBound(data, model.get("mean"), model.get("scale"));
     plot.show(bound);
-    sliders.mean.show(mean, number(mean));
-    sliders.log_sigma.show(Math.log(sigma), number(sigma));
-    const part = (name, value) => h("b", {}, `${name} ${number(value, 3)}`);
-    const parts = [part("ELBO", bound.elbo), part("KL", bound.kl), part("log p(x)", bound.log_p)];
-    sum.replaceChildren(parts[0], " + ", parts[1], " = ", parts[2], " nats");
-    say(sum.textContent);
+    mean.show(model.get("mean"), number(model.get("mean"), digitsOf(meanStep)));
+    scale.show(Math.log(model.get("scale")),
+      number(model.get("scale"), digitsOf(spec.scale[0] / 10)));
+    const lines = sentences(bound);
+    const term = ([sign, quantity]) => h("span", {}, sign, h("b", {}, quantity));
+    sums.replaceChildren(...lines.map((terms) => h("p", {}, ...terms.map(term))));
+    say(lines.map((terms) => `${terms.flat().join("")} nats.`).join(" "));
   }
   const drawSoon = oncePerFrame(draw);
   model.on("change:mean", drawSoon);
-  model.on("change:log_sigma", drawSoon);
+  model.on("change:scale", drawSoon);
   const stopSizes = onResize(el, () => {
     const old = plot.element;
-    plot = boundPlot(spec, logJoint, el.clientWidth);
+    plot = boundPlot(spec, data, el.clientWidth, drag);
     old.replaceWith(plot.element);
     draw();
   });
   draw();
   return () => {
     model.off("change:mean", drawSoon);
-    model.off("change:log_sigma", drawSoon);
+    model.off("change:scale", drawSoon);
     stopSizes();
   };
 }
 
-// Above, the posterior and q over z; below, the bars on an axis in nats. One unit is one CSS pixel.
-function boundPlot({ low, step, window: nats }, logJoint, available) {
-  const width = clamp(available || 620, 300, 620), left = 14, right = width - 14;
-  const base = 210, height = 185, bar = 268; // where densities stand, how high, the bars' middle
+// The sums in words; each term is a sign and a quantity.
+function sentences({ elbo, kl, log_p, reconstruction, kl_prior }) {
+  const term = (sign, name, value) => [sign, `${name} ${number(value, 3)}`];
+  const first = [
+    term("", "ELBO", elbo), term(" + ", "KL(q ‖ posterior)", kl), term(" = ", "log p(x)", log_p),
+  ];
+  if (kl_prior === undefined) return [first];
+  return [first, [
+    term("", "reconstruction", reconstruction), term(" − ", "KL(q ‖ prior)", kl_prior),
+    term(" = ", "ELBO", elbo),
+  ]];
+}
+
+// Above, posterior, q and prior over z, where a pointer drags q; below, bars on one axis in nats.
+// All bars stand on the same floor, some nats below log p(x), because there is no zero to stand on:
+// log-densities may well be negative. ELBO and KL(q || posterior) fill up to log p(x) together;
+// KL(q || prior) goes back from the reconstruction to the ELBO. One unit is one CSS pixel.
+function boundPlot({ low, step, axis: [floor, top] }, { logJoint, logPrior }, available, drag) {
+  const width = clamp(available || 620, 280, 620), left = 14, right = width - 14;
+  const base = 222, height = 185; // where densities stand, how high they may be
+  const row = 296, pitch = 34, thick = 24; // of bars: the top of the first, the next one, the bar
+  const foot = row + (logPrior ? 3 : 1) * pitch; // the axis
   const n = logJoint.length, high = low + step * (n - 1);
-  const element = svg("svg", { viewBox: `0 0 ${width} 330`, width, class: "dgm-plot", role: "img" });
-  set(element, { "aria-label": "The posterior and q; below, the bars of the sum." });
+  const element = svg("svg", {
+    viewBox: `0 0 ${width} ${foot + 24}`, width, class: "dgm-plot", role: "img",
+    "aria-label": "Densities over z; below, bars that show the sums.",
+  });
   const add = (tag, attributes, text) => element.appendChild(svg(tag, attributes, text));
   const middle = { "text-anchor": "middle" }, end = { "text-anchor": "end" };
 
+  // ---- the densities
   const x = (z) => left + ((z - low) / (high - low)) * (right - left);
+  const prior = add("path", { class: "prior" });
   const posterior = add("path", { class: "posterior" }), q = add("path", { class: "q" });
   add("path", { class: "axis", d: `M${left} ${base}H${right}` });
   for (const [t, text] of ticks(low, high))
     add("text", { x: clamp(x(t), 22, right - 8), y: base + 17, ...middle }, text);
   add("text", { x: right, y: base - 6, ...end, "font-style": "italic" }, "z");
-  add("path", { class: "posterior", d: "M20 16h26" });
-  add("text", { x: 52, y: 20 }, "posterior p(z | x)");
-  add("path", { class: "q", d: "M20 36h26" });
-  add("text", { x: 52, y: 40 }, "q(z)");
+  const keys = [["posterior", "posterior", 0], ["q", "q(z)", 108], ["prior", "prior", 184]];
+  for (const [name, text, at] of keys.slice(0, logPrior ? 3 : 2)) {
+    add("path", { class: name, d: `M${left + at} 13h26` });
+    add("text", { x: left + at + 32, y: 17 }, text);
+  }
+  const ground = add("rect", { class: "drag", x: 0, y: 0, width, height: base });
+  const follow = (event) => {
+    const box = element.getBoundingClientRect();
+    const u = ((event.clientX - box.left) / box.width) * width;
+    drag(low + ((u - left) / (right - left)) * (high - low));
+  };
+  ground.addEventListener("pointerdown", (event) => {
+    ground.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  ground.addEventListener("pointermove", (event) => event.buttons && follow(event));
 
-  const { log_p } = gaussianBound({ low, step, logJoint }, (low + high) / 2, high - low);
-  const zero = right - 40; // where log p(x) stands
-  const nat = (value) => zero - ((log_p - value) / nats) * (zero - left - 30);
-  const elbo = add("rect", { class: "elbo", x: left, y: bar - 12, height: 24 });
-  const kl = add("rect", { class: "kl", y: bar - 12, height: 24 });
-  add("path", { class: "evidence", d: `M${zero} ${bar - 20}V${bar + 20}` });
-  add("text", { x: zero, y: bar - 25, ...middle }, "log p(x)");
-  const elboText = add("text", { x: left, y: bar + 30 });
-  const klText = add("text", { x: zero - 6, y: bar + 30, ...end }, "KL");
-  add("path", { class: "axis", d: `M${left} ${bar + 40}H${right}` });
-  for (const [t, text] of ticks(log_p - nats, log_p))
-    add("text", { x: nat(t), y: bar + 56, ...middle }, text);
-  add("text", { x: right, y: bar + 56, ...end }, "nats");
+  // ---- the bars
+  const zero = left + 4; // the floor
+  const nat = (value) => zero + ((clamp(value, floor, top) - floor) / (top - floor)) * (right - 40 - zero);
+  const bar = (name, i) => {
+    const y = row + i * pitch, box = { class: name, y, height: thick };
+    return { rect: add("rect", box), text: add("text", { class: `on-${name}`, y: y + 17 }), name };
+  };
+  const elbo = bar("elbo", 0), kl = bar("kl", 0);
+  const reconstruction = logPrior && bar("reconstruction", 1), klPrior = logPrior && bar("kl-prior", 2);
+  const drop = logPrior && add("path", { class: "drop" }), evidence = add("path", { class: "evidence" });
+  const evidenceText = add("text", { y: row - 11 });
+  add("path", { class: "axis", d: `M${left} ${foot}H${right}` });
+  for (const [t, text] of ticks(floor, top))
+    add("text", { x: Math.max(nat(t), 22), y: foot + 17, ...middle }, text);
+  add("text", { x: right, y: foot + 17, ...end }, "nats");
+
+  // Draw a bar, with its title before it, inside or after it, wherever there is room: as `places`
+  // allow, in that order.
+  function span({ rect, text, name }, from, to, title, places) {
+    const a = nat(from), b = nat(to), room = 7 * title.length + 12;
+    set(rect, { x: a, width: b - a });
+    const free = { before: a - zero > room, inside: b - a > room, after: true };
+    const place = places.find((p) => free[p]);
+    const at = { before: { x: a - 6, ...end }, inside: { x: a + 6 }, after: { x: b + 6 } }[place];
+    text.textContent = place ? title : "";
+    set(text, { "text-anchor": "start", class: place === "inside" ? `on-${name}` : "", ...at });
+  }
+  const beyond = (title, value) => (value < floor ? `${title}: beyond the left end` : title);
 
   function curve(density, peak) {
     const y = (value) => (base - (height * value) / peak).toFixed(1);
     const point = (value, i) => `${x(low + step * i).toFixed(1)} ${y(value)}`;
     return `M${Array.from(density, point).join("L")}`;
   }
+  const priorDensity = logPrior?.map(Math.exp) ?? [];
 
   function show(bound) {
-    const peak = Math.max(1.25 * Math.max(...bound.posterior), 1.02 * Math.max(...bound.q));
+    const tallest = Math.max(...bound.posterior, ...priorDensity);
+    const peak = Math.max(1.25 * tallest, 1.02 * Math.max(...bound.q));
     set(posterior, { d: curve(bound.posterior, peak) });
     set(q, { d: curve(bound.q, peak) });
-    const at = clamp(nat(bound.elbo), left, zero);
-    set(elbo, { width: at - left });
-    set(kl, { x: at, width: zero - at });
-    elboText.textContent = at > left ? "ELBO" : "ELBO: beyond the left end";
-    klText.style.visibility = at > left && zero - at > 30 ? "visible" : "hidden";
+    if (logPrior) set(prior, { d: curve(priorDensity, peak) });
+    const at = nat(bound.log_p), near = at > width / 2;
+    span(elbo, floor, bound.elbo, "ELBO", ["inside"]);
+    const gap = nat(bound.log_p) - nat(bound.elbo) > 140 ? "KL(q ‖ posterior)" : "KL";
+    span(kl, bound.elbo, bound.log_p, bound.elbo < floor ? beyond("ELBO", bound.elbo) : gap, ["inside"]);
+    set(evidence, { d: `M${at} ${row - 6}V${foot}` });
+    set(evidenceText, { x: near ? at + 28 : at - 28, ...(near ? end : {}) });
+    evidenceText.textContent = `log p(x) = ${number(bound.log_p)}`;
+    if (!logPrior) return;
+    const title = beyond("reconstruction", bound.reconstruction);
+    span(reconstruction, floor, bound.reconstruction, title, ["inside", "after"]);
+    span(klPrior, bound.elbo, bound.reconstruction, "− KL(q ‖ prior)", ["before", "inside", "after"]);
+    set(drop, { d: `M${nat(bound.elbo)} ${row}V${foot}` });
   }
   return { element, show };
 }
