@@ -10,6 +10,7 @@ Models live where you put them: `model.to(dgm.device())`, which `gradient_step` 
 
 from . import (
     data,
+    estimators,
     evaluate,
     figures,
     heads,
@@ -26,6 +27,7 @@ from ._device import device
 __all__ = [
     "data",
     "device",
+    "estimators",
     "evaluate",
     "figures",
     "heads",

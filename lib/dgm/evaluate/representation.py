@@ -1,4 +1,4 @@
-"""Evaluation: what a trained model is worth, in numbers.
+"""Codes, reconstructions and log-likelihoods: models that can be asked about an example.
 
 Classifiers on codes come from scikit-learn, which is imported when one is fitted.
 """
@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .data import Dataset
-from .protocols import Tractable
+from ..data import Dataset
+from ..protocols import Tractable
 
 
 @torch.no_grad()
@@ -45,36 +45,54 @@ def reconstruction_error(model, x: Tensor, batch_size: int = 1000) -> float:
 
 
 @torch.no_grad()
-def nearest_distance(queries: Tensor, points: Tensor, chunk: int = 1000) -> Tensor:
-    """The Euclidean distance from each query to the nearest of the points.
+def nearest_neighbours(
+    queries: Tensor, points: Tensor, k: int = 1, chunk: int = 1000
+) -> tuple[Tensor, Tensor]:
+    """The Euclidean distances from each query to its `k` nearest points, and which these are.
 
     Args:
         queries: (N, *event), codes or images.
-        points: (M, *event).
+        points: (M, *event), for example the training images; `points[indices]` is (N, k, *event).
         chunk: queries compared at a time, to bound the memory at chunk x M numbers.
 
     Returns:
-        (N,).
+        (N, k) distances, rising, and (N, k) indices into `points`.
 
     Raises:
-        ValueError: queries and points have different event shapes, or there are no points.
+        ValueError: queries and points have different event shapes, there are no points, or k is not
+            one of 1 to M.
 
     >>> points = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
-    >>> nearest_distance(torch.tensor([[0.0, 1.0], [3.0, 4.0]]), points)
-    tensor([1., 0.])
+    >>> nearest_neighbours(torch.tensor([[0.0, 1.0]]), points)
+    (tensor([[1.]]), tensor([[0]]))
     """
     if queries.shape[1:] != points.shape[1:] or len(points) == 0:
         raise ValueError(
             f"queries, points: got shapes {tuple(queries.shape)} and {tuple(points.shape)}, "
             "expected (N, *event) and (M, *event) with M of at least 1"
         )
+    if not 1 <= k <= len(points):
+        raise ValueError(f"k: got {k}, expected 1 to {len(points)}, the number of points")
     flat = points.flatten(1)
     # exact differences: the faster |a|^2 - 2ab + |b|^2 loses half the digits of small distances
     exact = "donot_use_mm_for_euclid_dist"
     near = [
-        torch.cdist(q, flat, compute_mode=exact).amin(1) for q in queries.flatten(1).split(chunk)
+        torch.cdist(q, flat, compute_mode=exact).topk(k, largest=False)
+        for q in queries.flatten(1).split(chunk)
     ]
-    return torch.cat(near)
+    return torch.cat([n.values for n in near]), torch.cat([n.indices for n in near])
+
+
+def nearest_distance(queries: Tensor, points: Tensor, chunk: int = 1000) -> Tensor:
+    """The Euclidean distance from each query to the nearest of the points: (N,).
+
+    Arguments and errors as for `nearest_neighbours`.
+
+    >>> points = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    >>> nearest_distance(torch.tensor([[0.0, 1.0], [3.0, 4.0]]), points)
+    tensor([1., 0.])
+    """
+    return nearest_neighbours(queries, points, 1, chunk)[0][:, 0]
 
 
 @torch.no_grad()

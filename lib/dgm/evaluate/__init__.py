@@ -1,0 +1,62 @@
+"""Evaluation: what a trained model is worth, in numbers.
+
+`representation` asks a model about given examples: codes, reconstructions, log-likelihoods.
+`likelihood` estimates what a latent-variable model says about data, and takes its bound apart.
+`samples` needs draws alone, as there are of every generative model, implicit ones included,
+if need be in the features of a `classifier` of our own.
+"""
+
+from .classifier import Classifier, train_classifier
+from .likelihood import (
+    AggregatePosterior,
+    active_units,
+    aggregate_posterior,
+    importance_weighted,
+    mean_and_error,
+    rate_distortion,
+)
+from .representation import (
+    encode,
+    knn,
+    linear_probe,
+    mean_log_prob,
+    nearest_distance,
+    nearest_neighbours,
+    reconstruction_error,
+)
+from .samples import (
+    copying,
+    frechet_distance,
+    good_share,
+    log_density_ratio,
+    mmd,
+    mmd_test,
+    mode_counts,
+    modes_covered,
+)
+
+__all__ = [
+    "AggregatePosterior",
+    "Classifier",
+    "active_units",
+    "aggregate_posterior",
+    "copying",
+    "encode",
+    "frechet_distance",
+    "good_share",
+    "importance_weighted",
+    "knn",
+    "linear_probe",
+    "log_density_ratio",
+    "mean_and_error",
+    "mean_log_prob",
+    "mmd",
+    "mmd_test",
+    "mode_counts",
+    "modes_covered",
+    "nearest_distance",
+    "nearest_neighbours",
+    "rate_distortion",
+    "reconstruction_error",
+    "train_classifier",
+]

@@ -1,0 +1,252 @@
+"""What a latent-variable model says about data, and how it uses its code. In nats.
+
+The evidence log p(x) is estimated by importance sampling. Its lower bound is taken apart twice:
+into rate and distortion, and the rate into what a code tells about its example and how far the
+codes as a whole lie from the prior.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ..estimators import logmeanexp
+from ..objectives.bounds import _closed_form
+from ..protocols import LatentVariable
+from .representation import encode
+
+
+@torch.no_grad()
+def importance_weighted(
+    model: LatentVariable, x: Tensor, k: int = 5000, chunk: int = 500
+) -> Tensor:
+    r"""Estimates of $\log p_\theta(x)$ in nats, one per example, from k draws each:
+
+    $$\log \hat p(x) = \log \frac1k \sum_{i=1}^k w_i, \qquad
+      w_i = \frac{p_\theta(x, z_i)}{q_\phi(z_i \mid x)}, \qquad z_i \sim q_\phi(z \mid x).$$
+
+    The mean weight is unbiased for p(x). Its logarithm is therefore too small on average, for large
+    k by about Var(w) / (2 k p(x)^2): a lower bound in expectation, the tighter the larger k.
+
+    One example's draws are made at once and decoded `chunk` at a time. From the same random state
+    therefore come the same draws, and the same value, for every chunk, and for an example whether
+    or not others follow. The memory in use does not grow with k, but for k codes and k weights.
+
+    Args:
+        model: has `prior`, `posterior` and `likelihood`.
+        x: (N, *event).
+        k: draws per example.
+        chunk: how many codes are decoded at a time.
+
+    Returns:
+        (N,).
+
+    Raises:
+        ValueError: k or chunk is no positive integer, the model is no latent-variable model, there
+            are no examples, or x lies outside the support of the likelihood.
+
+    Source: Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders, section 5.
+
+    >>> from dgm.models import VAE
+    >>> importance_weighted(VAE.mlp((1, 8, 8)), torch.ones(3, 1, 8, 8), k=100).shape
+    torch.Size([3])
+    """
+    _check(model, x, k=k, chunk=chunk)
+    return torch.cat([logmeanexp(_log_weights(model, one, k, chunk)) for one in x.split(1)])
+
+
+def _log_weights(model: LatentVariable, x: Tensor, k: int, chunk: int) -> Tensor:
+    """log p(x, z) - log q(z | x) for k draws z of q(z | x): (k, B)."""
+    prior, q = model.prior(), model.posterior(x)
+
+    def log_w(z: Tensor) -> Tensor:  # (chunk, B, latent) -> (chunk, B)
+        return _log_likelihood(model, z, x) + prior.log_prob(z) - q.log_prob(z)
+
+    return torch.cat([log_w(z) for z in q.sample((k,)).split(chunk)])
+
+
+@torch.no_grad()
+def rate_distortion(
+    model: LatentVariable, x: Tensor, k: int = 1, batch_size: int = 1000
+) -> tuple[float, float]:
+    r"""Rate and distortion, in nats per example. Minus their sum is the mean ELBO.
+
+    $$R = \frac1N \sum_n \operatorname{KL}(q_\phi(z \mid x_n) \,\Vert\, p(z)), \qquad
+      D = -\frac1N \sum_n \mathbb E_{q_\phi(z \mid x_n)}[\log p_\theta(x_n \mid z)].$$
+
+    The distortion is estimated, without bias, from k draws per example; the rate is exact where it
+    has a closed form (`dgm.objectives.kl`) and estimated from the same draws elsewhere.
+
+    Args:
+        model: has `prior`, `posterior` and `likelihood`.
+        x: (N, *event).
+        k: draws per example.
+        batch_size: examples at a time, each with its k draws.
+
+    Returns:
+        (rate, distortion).
+
+    Raises:
+        ValueError: as `importance_weighted`.
+
+    Source: Alemi et al. (2018), Fixing a Broken ELBO, section 2.
+
+    >>> from dgm.models import VAE
+    >>> rate, distortion = rate_distortion(VAE.mlp((1, 8, 8)), torch.ones(3, 1, 8, 8))
+    >>> rate > 0
+    True
+    """
+    _check(model, x, k=k, batch_size=batch_size)
+    rates, distortions = [], []
+    for batch in x.split(batch_size):
+        prior, q = model.prior(), model.posterior(batch)
+        z = q.sample((k,))  # (k, B, latent)
+        rate = _closed_form(q, prior)  # (B,)
+        rates.append((q.log_prob(z) - prior.log_prob(z)).mean(0) if rate is None else rate)
+        distortions.append(-_log_likelihood(model, z, batch).mean(0))
+    return torch.cat(rates).mean().item(), torch.cat(distortions).mean().item()
+
+
+@torch.no_grad()
+def active_units(model: LatentVariable, x: Tensor, threshold: float = 1e-2) -> Tensor:
+    r"""Which coordinates of the code answer to the data: those with
+    $\operatorname{Var}_x(\mathbb E_{q_\phi(z \mid x)}[z_j]) > $ threshold.
+
+    A unit that the decoder ignores has q(z_j | x) = p(z_j) for every x: its mean does not move. For
+    the variances themselves, take `encode(model, x).var(0)`.
+
+    Args:
+        x: (N, *event), N of at least 2.
+        threshold: in units of the prior's variance if that is one.
+
+    Returns:
+        (latent,), true for active units; its sum is their number.
+
+    Raises:
+        ValueError: the model is no latent-variable model, there are fewer than two examples, or the
+            threshold is negative.
+
+    Source: Burda, Grosse and Salakhutdinov (2016), section 5.2.
+
+    >>> from dgm.models import VAE
+    >>> active_units(VAE.mlp((1, 8, 8), latent=5), torch.rand(10, 1, 8, 8)).shape
+    torch.Size([5])
+    """
+    _check(model, x, at_least=2)
+    if threshold < 0:
+        raise ValueError(f"threshold: got {threshold}, expected a variance, 0 or more")
+    return encode(model, x).var(0) > threshold
+
+
+class AggregatePosterior(NamedTuple):
+    """What `aggregate_posterior` returns: two estimates in nats, each with its standard error."""
+
+    mutual_information: float
+    marginal_kl: float
+    mutual_information_error: float
+    marginal_kl_error: float
+
+
+@torch.no_grad()
+def aggregate_posterior(
+    model: LatentVariable, x: Tensor, k: int = 10, chunk: int = 100
+) -> AggregatePosterior:
+    r"""The rate taken apart: what a code tells about its example, and a misfit to the prior.
+
+    With $q(z) = \frac1N \sum_n q_\phi(z \mid x_n)$, the aggregate posterior of the N examples,
+
+    $$\frac1N \sum_n \operatorname{KL}(q_\phi(z \mid x_n) \,\Vert\, p(z))
+      = \underbrace{\mathbb E\!\left[\log \frac{q_\phi(z \mid x_n)}{q(z)}\right]}_{I(n;\, z)}
+      + \underbrace{\mathbb E\!\left[\log \frac{q(z)}{p(z)}\right]}_{
+          \operatorname{KL}(q(z) \,\Vert\, p(z))},$$
+
+    n uniform, z a draw of $q_\phi(z \mid x_n)$. Both expectations are means over k draws per
+    example, with q(z) computed in full. That is unbiased for the N examples as given. Taken as an
+    estimate for the distribution they come from, the mutual information is too small on average,
+    and never above log N; the marginal KL is too large by as much. To see how far, vary N.
+
+    Args:
+        model: has `prior` and `posterior`.
+        x: (N, *event).
+        k: draws per example, at least 2, for the standard errors.
+        chunk: how many of the N k draws are compared with all N posteriors at a time.
+
+    Returns:
+        `AggregatePosterior`. The standard errors are those of the draws, for the N examples given.
+
+    Raises:
+        ValueError: k is less than 2, chunk is no positive integer, or as `importance_weighted`.
+
+    Source: Hoffman and Johnson (2016), ELBO Surgery, section 2; the bias is that of van den Oord et
+    al. (2018), Representation Learning with Contrastive Predictive Coding, appendix A.
+
+    >>> from dgm.models import VAE
+    >>> parts = aggregate_posterior(VAE.mlp((1, 8, 8)), torch.rand(20, 1, 8, 8))
+    >>> parts.mutual_information < math.log(20)
+    True
+    """
+    _check(model, x, k=k, chunk=chunk)
+    if k < 2:
+        raise ValueError(f"k: got {k}, expected at least 2 draws for a standard error")
+    prior, q = model.prior(), model.posterior(x)
+    z = q.sample((k,))  # (k, N, latent)
+    own = q.log_prob(z)  # (k, N)
+    marginal = torch.cat([_log_mixture(q, part) for part in z.flatten(0, 1).split(chunk)])  # (k N,)
+    marginal = marginal.reshape_as(own)
+    information, misfit = own - marginal, marginal - prior.log_prob(z)  # (k, N)
+    return AggregatePosterior(
+        information.mean().item(), misfit.mean().item(), _error(information), _error(misfit)
+    )
+
+
+def _log_mixture(q: Distribution, z: Tensor) -> Tensor:
+    """log of the mean over n of q(z | x_n), for q of batch shape (N,): (M, latent) -> (M,)."""
+    return q.log_prob(z[:, None]).logsumexp(1) - math.log(q.batch_shape[0])  # over (M, N)
+
+
+def _error(values: Tensor) -> float:
+    """The standard error of the mean of (k, N) values, whose columns have means of their own."""
+    return (values.var(0).mean() / values.numel()).sqrt().item()
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """The mean of N independent values, and its standard error s / sqrt(N).
+
+    The mean over a test set says how a model does on it. The error says how far that may be from
+    the mean over the whole distribution: the true mean lies within two errors 19 times out of 20.
+
+    Raises:
+        ValueError: values is not (N,) with N of at least 2.
+
+    >>> mean_and_error(torch.tensor([1.0, 2.0, 3.0]))
+    (2.0, 0.577)
+    """
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"values: got shape {tuple(values.shape)}, expected (N,), N at least 2")
+    values = values.cpu().double()  # float32 adds thousands of numbers to four digits
+    return values.mean().item(), (values.std() / len(values) ** 0.5).item()
+
+
+def _log_likelihood(model: LatentVariable, z: Tensor, x: Tensor) -> Tensor:
+    """log p(x | z), of data on the likelihood's support: (k, B, latent), (B, *event) -> (k, B)."""
+    p = model.likelihood(z)
+    if not p.support.check(x).all():
+        raise ValueError(
+            f"x: got values outside the support of the likelihood ({p.support}); for a Bernoulli "
+            'likelihood take binarised images, as batches(..., binarize="fixed") makes them'
+        )
+    return p.log_prob(x)
+
+
+def _check(model, x: Tensor, at_least: int = 1, **counts: int) -> None:
+    if not isinstance(model, LatentVariable):
+        raise ValueError(
+            f"model: got {type(model).__name__}, expected one with prior, posterior and likelihood"
+        )
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"{name}: got {count!r}, expected a positive integer")
+    if len(x) < at_least:
+        raise ValueError(f"x: got {len(x)} examples, expected at least {at_least}")

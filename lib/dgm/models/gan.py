@@ -1,0 +1,171 @@
+"""Generative adversarial networks: a generator that makes samples, a critic that judges them.
+
+    generator   x = G_theta(z),  z ~ N(0, I)     an implicit model: sampled, never evaluated
+    critic      D_psi(x), one real number        large where x looks like data
+
+The two are trained against each other by `dgm.train.adversarial_step`. With the logistic objective
+D_psi(x) is a logit, sigma(D_psi(x)) the probability that x is real, and the critic goes by the name
+of discriminator; with the Wasserstein objective D_psi(x) is a score without such a meaning.
+
+Source: Goodfellow et al. (2014), Generative Adversarial Nets; for images Radford et al. (2016),
+Unsupervised Representation Learning with Deep Convolutional GANs.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch import distributions as D
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
+
+from .. import nets
+
+
+class Generator(nn.Module):
+    r"""$x = G_\theta(z)$ with $z \sim \mathcal N(0, I)$: noise in, an event out.
+
+    Images come out of a sigmoid, because their pixels lie in [0, 1]; points are affine in the last
+    features.
+
+    Args:
+        network: maps (..., latent + classes) to (..., *shape).
+        latent: number of coordinates of z.
+        classes: 0, or the number of classes of a conditional generator, which takes labels `y=`
+            in every method: the label joins z as `classes` zeros and ones.
+
+    Raises:
+        ValueError: labels without classes, or classes without labels.
+
+    >>> generator = Generator.mlp((1, 8, 8), latent=10)
+    >>> generator.sample(5).shape, generator.sample(5).requires_grad
+    (torch.Size([5, 1, 8, 8]), False)
+    >>> generator.rsample(5).requires_grad
+    True
+    """
+
+    def __init__(self, network: nn.Module, latent: int, classes: int = 0):
+        super().__init__()
+        self.network, self.latent, self.classes = network, latent, classes
+        self.register_buffer("origin", torch.zeros(latent), persistent=False)
+
+    def prior(self) -> D.Distribution:
+        """p(z) = N(0, I), event shape (latent,)."""
+        scale = torch.ones_like(self.origin)
+        return D.Independent(D.Normal(self.origin, scale, validate_args=False), 1)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """G(z): (..., latent), labels (...) if conditional -> (..., *shape)."""
+        _check_labels(y, self.classes)
+        if y is not None:
+            z = torch.cat([z, F.one_hot(y, self.classes).to(z)], -1)  # (..., latent + classes)
+        return self.network(z)
+
+    def rsample(self, n: int, y: Tensor | None = None) -> Tensor:
+        """`n` samples that keep their graph, for the generator's own update: (n, *shape)."""
+        return self(self.prior().sample((n,)), y)
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        """`n` samples without a graph, for everything else: (n, *shape). `y` is (n,)."""
+        return self.rsample(n, y)
+
+    @classmethod
+    def mlp(
+        cls,
+        shape: Sequence[int],
+        latent: int = 32,
+        hidden: Sequence[int] = (128, 128),
+        classes: int = 0,
+    ) -> "Generator":
+        """A multilayer perceptron, for points and small images."""
+        up = nets.mlp(latent + classes, *hidden)
+        return cls(_to_event(up, shape), latent, classes)
+
+    @classmethod
+    def conv(
+        cls, shape: Sequence[int], latent: int = 32, width: int = 32, classes: int = 0
+    ) -> "Generator":
+        """Transposed convolutions that double the image from 4x4 up. Images only."""
+        up = nets.conv_decoder(latent + classes, shape, width)
+        return cls(_to_event(up, shape), latent, classes)
+
+
+class Critic(nn.Module):
+    r"""$D_\psi(x)$, one real number per example: a logit (discriminator) or a score.
+
+    No batch normalisation: D(x) must depend on x alone, or its gradient with respect to one example
+    would be that of a whole batch, and gradient penalties would be wrong.
+
+    Args:
+        features: a network of `dgm.nets`, (..., *shape) -> (..., out_features).
+        classes: 0, or the number of classes of a conditional critic, which has one output per class
+            and takes labels `y=` to choose among them.
+        spectral_norm: divide every weight matrix by its largest singular value. As ReLU and
+            leaky ReLU have slopes of at most 1, an mlp then has Lipschitz constant at most 1.
+            (Of a convolution, the matrix is its kernel as (C_out, C_in k^2), by convention; the
+            constant of the convolution itself can be up to k times that, by a factor that strides
+            lower.) Source: Miyato et al. (2018), Spectral Normalization for GANs.
+
+    Raises:
+        ValueError: labels without classes, or classes without labels.
+
+    >>> critic = Critic.mlp((1, 8, 8))
+    >>> critic(torch.rand(5, 1, 8, 8)).shape
+    torch.Size([5])
+    """
+
+    def __init__(self, features: nets.Features, classes: int = 0, spectral_norm: bool = False):
+        super().__init__()
+        self.features, self.classes = features, classes
+        self.logits = nn.Linear(features.out_features, max(classes, 1))
+        if spectral_norm:
+            for layer in list(self.modules()):
+                if isinstance(layer, nn.Linear | nn.Conv2d):
+                    parametrizations.spectral_norm(layer)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """D(x): (..., *shape), labels (...) if conditional -> (...)."""
+        _check_labels(y, self.classes)
+        logits = self.logits(self.features(x))  # (..., max(classes, 1))
+        return logits[..., 0] if y is None else logits.gather(-1, y[..., None])[..., 0]
+
+    @classmethod
+    def mlp(
+        cls,
+        shape: Sequence[int],
+        hidden: Sequence[int] = (128, 128),
+        classes: int = 0,
+        spectral_norm: bool = False,
+    ) -> "Critic":
+        """A multilayer perceptron with leaky ReLUs, for points and small images."""
+        return cls(nets.mlp(shape, *hidden, activation=_LeakyReLU), classes, spectral_norm)
+
+    @classmethod
+    def conv(
+        cls,
+        shape: Sequence[int],
+        width: int = 32,
+        classes: int = 0,
+        spectral_norm: bool = False,
+    ) -> "Critic":
+        """Strided convolutions that halve the image down to 4x4, with plain ReLUs. Images only."""
+        return cls(nets.conv_encoder(shape, width), classes, spectral_norm)
+
+
+def _LeakyReLU() -> nn.Module:
+    # a slope of zero on half the line would pass no gradient on to the generator there
+    return nn.LeakyReLU(0.2)
+
+
+def _to_event(features: nets.Features, shape: Sequence[int]) -> nn.Module:
+    last = nets.to_event(features.out_features, shape)
+    squash = [nn.Sigmoid()] if len(shape) == 3 else []  # pixels lie in [0, 1], points anywhere
+    return nn.Sequential(features, last, *squash)
+
+
+def _check_labels(y: Tensor | None, classes: int) -> None:
+    if (y is None) != (classes == 0):
+        got = "none" if y is None else f"labels of shape {tuple(y.shape)}"
+        expected = f"labels 0 to {classes - 1}" if classes else "none: it was built without classes"
+        raise ValueError(f"y: got {got}, expected {expected}")

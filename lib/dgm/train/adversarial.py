@@ -1,0 +1,161 @@
+"""The step of a generative adversarial network: two players, two optimisers."""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from .._device import device
+from ..objectives.adversarial import critic_logistic, generator_non_saturating
+from .checkpoints import random_state, set_random_state
+from .steps import check_batch
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+class adversarial_step:
+    r"""Critic and generator in turns, each by gradient ascent on its own objective.
+
+    One call: `critic_steps` updates of the critic, then one of the generator, which meets the
+    critic's new parameters. The critic's fakes carry no graph (`generator.sample`), and the
+    generator's gradient flows through the critic without being collected there, so each update
+    changes one player and leaves the other's parameters and gradients alone.
+
+    An average of the generator's parameters smooths out the circling of the game,
+
+        average <- ema * average + (1 - ema) * theta,
+
+    starting at the first theta. It plays no part in training; sample from `step.average`.
+
+    Args:
+        generator: has `rsample(n)` and `sample(n)`; moved to `dgm.device()`.
+        critic: maps (B, *event) to (B,); moved likewise.
+        critic_objective: `objective(D, real, fake) -> (B,)`, to be maximised.
+        generator_objective: `objective(D, fake) -> (B,)`, to be maximised.
+        lr: learning rate of both players.
+        generator_optimizer, critic_optimizer: make an optimiser of the parameters; by default Adam
+            with this `lr` and beta_1 = 0.5, because a long memory of gradients carries a player
+            past where the other now is (Radford et al., 2016).
+        critic_steps: updates of the critic per update of the generator. The batch is divided
+            among them, so that each sees its own data: with 5, `batches(5 * 64)` gives each 64.
+        simultaneous: both players move from the same point, neither seeing the other's move. It is
+            what theory often assumes, and converges less readily.
+        ema: the weight of the old average, at least 0 and less than 1.
+
+    Calling it with a batch `(x,)` or `(x, y)` returns `{"critic": ..., "generator": ...}`, the mean
+    objectives before the players moved (of several critic steps, the last). Labels are used if the
+    generator has `classes`. The state (both players, the average, both optimisers, `t`, random
+    state) is complete: a run that is saved and resumed takes the same path as one never stopped.
+
+    Raises:
+        ValueError: a bad argument, players that differ in their classes.
+
+    >>> from dgm.models import Critic, Generator
+    >>> step = adversarial_step(Generator.mlp((2,)), Critic.mlp((2,)))
+    >>> metrics = step((torch.randn(16, 2, device=device()),))
+    >>> list(metrics), step.t
+    (['critic', 'generator'], 1)
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        critic: nn.Module,
+        critic_objective: Callable[..., Tensor] = critic_logistic,
+        generator_objective: Callable[..., Tensor] = generator_non_saturating,
+        lr: float = 1e-3,
+        generator_optimizer: MakeOptimizer | None = None,
+        critic_optimizer: MakeOptimizer | None = None,
+        critic_steps: int = 1,
+        simultaneous: bool = False,
+        ema: float = 0.99,
+    ):
+        if not lr > 0:
+            raise ValueError(f"lr: got {lr}, expected a positive learning rate")
+        if not isinstance(critic_steps, int) or critic_steps < 1:
+            raise ValueError(f"critic_steps: got {critic_steps!r}, expected a positive integer")
+        if simultaneous and critic_steps > 1:
+            raise ValueError(f"critic_steps: got {critic_steps}, expected 1 if simultaneous")
+        if not 0 <= ema < 1:
+            raise ValueError(f"ema: got {ema}, expected at least 0 and less than 1")
+        self.conditional = bool(getattr(generator, "classes", 0))
+        if getattr(critic, "classes", 0) != getattr(generator, "classes", 0):
+            raise ValueError(
+                f"generator, critic: got {getattr(generator, 'classes', 0)} and "
+                f"{getattr(critic, 'classes', 0)} classes, expected as many"
+            )
+        self.generator, self.critic = generator.to(device()), critic.to(device())
+        self.critic_objective, self.generator_objective = critic_objective, generator_objective
+        adam = partial(torch.optim.Adam, lr=lr, betas=(0.5, 0.999), fused=True)
+        self.generator_optimizer = (generator_optimizer or adam)(generator.parameters())
+        self.critic_optimizer = (critic_optimizer or adam)(critic.parameters())
+        self.critic_steps, self.simultaneous, self.ema = critic_steps, simultaneous, ema
+        self.average = copy.deepcopy(generator).requires_grad_(False)
+        self.t = 0
+
+    def __call__(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
+        x, *y = batch if self.conditional else batch[:1]
+        if self.simultaneous:
+            critic = self._critic_gradient(x, *y)
+            generator = self._generator_gradient(x, *y)  # at the same point: no one has moved yet
+            self.critic_optimizer.step()
+            self.generator_optimizer.step()
+        else:
+            for part in zip(*(b.chunk(self.critic_steps) for b in (x, *y)), strict=True):
+                critic = self._critic_gradient(*part)
+                self.critic_optimizer.step()
+            generator = self._generator_gradient(*part)
+            self.generator_optimizer.step()
+        self.t += 1
+        self._update_average()
+        return {"critic": critic, "generator": generator}
+
+    def _critic_gradient(self, x: Tensor, *y: Tensor) -> Tensor:
+        fake = self.generator.sample(len(x), *y)  # (B, *event), a constant to the critic
+        objective = self.critic_objective(self._judge(*y), x, fake).mean()
+        return _ascend(objective, self.critic, self.critic_optimizer)
+
+    def _generator_gradient(self, x: Tensor, *y: Tensor) -> Tensor:
+        fake = self.generator.rsample(len(x), *y)  # (B, *event), a function of theta
+        objective = self.generator_objective(self._judge(*y), fake).mean()
+        return _ascend(objective, self.generator, self.generator_optimizer)
+
+    def _judge(self, *y: Tensor) -> Callable[[Tensor], Tensor]:
+        """D(x), or D(x | y) with the labels filled in: objectives need not know of them."""
+        return partial(self.critic, y=y[0]) if y else self.critic
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        for mean, now in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+            mean.lerp_(now, 1 - self.ema)
+        for mean, now in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            mean.copy_(now)
+
+    def check(self, batch: Sequence[Tensor]) -> None:
+        """Raise ValueError if the batch cannot be data of these players. `fit` asks once."""
+        check_batch(self.critic, batch[0])
+        if self.conditional:
+            classes = self.generator.classes
+            if len(batch) < 2 or not ((batch[1] >= 0) & (batch[1] < classes)).all():
+                raise ValueError(f"batches: expected labels y from 0 to {classes - 1}")
+
+    def state_dict(self) -> dict:
+        parts = {name: getattr(self, name).state_dict() for name in self._parts}
+        return parts | {"t": self.t, "random": random_state()}
+
+    def load_state_dict(self, state: dict) -> None:
+        for name in self._parts:
+            getattr(self, name).load_state_dict(state[name])
+        self.t = state["t"]
+        set_random_state(state["random"])
+
+    _parts = ("generator", "critic", "average", "generator_optimizer", "critic_optimizer")
+
+
+def _ascend(objective: Tensor, player: nn.Module, optimizer: torch.optim.Optimizer) -> Tensor:
+    """Leave the gradient of minus the objective in the player's parameters, and in no others."""
+    optimizer.zero_grad(set_to_none=True)
+    (-objective).backward(inputs=list(player.parameters()))  # optimisers minimise
+    return objective.detach()

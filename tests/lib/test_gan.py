@@ -1,0 +1,164 @@
+"""Generator and critic: shapes, labels, spectral norm against the SVD, no constant left behind."""
+
+import pytest
+import torch
+from torch import nn
+
+from dgm import models, objectives
+from dgm.models import Critic, Generator
+from dgm.protocols import Generative, Tractable
+
+IMAGES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
+CASES = [("mlp", s) for s in [(2,), *IMAGES]] + [("conv", s) for s in IMAGES]
+
+
+def players(kind, shape, **options):
+    return tuple(getattr(cls, kind)(shape, **options) for cls in (Generator, Critic))
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize(("kind", "shape"), CASES)
+def test_shapes_and_ranges(kind, shape):
+    generator, critic = players(kind, shape)
+    x = generator.sample(5)
+    assert x.shape == (5, *shape)
+    assert generator(torch.zeros(3, 4, generator.latent)).shape == (3, 4, *shape)  # draws lead
+    assert critic(x).shape == (5,)
+    assert critic(x.expand(2, 5, *shape)).shape == (2, 5)
+    if len(shape) == 3:
+        far = generator(1e4 * torch.randn(5, generator.latent))
+        assert far.min() >= 0
+        assert far.max() <= 1
+
+
+@pytest.mark.parametrize(("kind", "shape"), CASES)
+@pytest.mark.parametrize("classes", [0, 3])
+def test_both_games_on_the_meta_device(kind, shape, classes):
+    """A tensor made on the CPU inside the models would meet one on `meta` and raise."""
+    generator = getattr(Generator, kind)(shape, classes=classes).to("meta")
+    critic = getattr(Critic, kind)(shape, classes=classes, spectral_norm=True).to("meta")
+    y = (torch.zeros(4, dtype=torch.long, device="meta"),) if classes else ()
+    x, judge = torch.empty(4, *shape, device="meta"), lambda x: critic(x, *y)
+    fake = generator.rsample(4, *y)
+    objectives.generator_non_saturating(judge, fake).sum().backward()
+    objectives.critic_wasserstein(judge, x, fake.detach()).sum().backward()
+    objectives.critic_logistic(judge, x, fake.detach(), r1=1.0).sum().backward()
+    assert all(p.grad is not None for m in (generator, critic) for p in m.parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize(("kind", "shape"), CASES)
+def test_agreement_between_cpu_and_gpu(kind, shape):
+    generator, critic = players(kind, shape)
+    z = torch.randn(4, generator.latent)
+    score = critic(generator(z))
+    there = critic.cuda()(generator.cuda()(z.cuda()))
+    torch.testing.assert_close(score, there.cpu(), atol=1e-4, rtol=1e-3)
+
+
+def test_sample_is_rsample_without_its_graph():
+    generator = Generator.mlp((2,))
+    torch.manual_seed(1)
+    kept = generator.rsample(6)
+    torch.manual_seed(1)
+    plain = generator.sample(6)
+    assert torch.equal(kept, plain)
+    assert kept.requires_grad
+    assert not plain.requires_grad
+
+
+def test_noise_is_standard_normal():
+    generator = Generator(nn.Identity(), latent=3)
+    z, n = generator.sample(20000), 20000
+    assert z.mean(0).abs().max() < 4 / n**0.5
+    assert (z.T.cov() - torch.eye(3)).abs().max() < 4 * (2 / n) ** 0.5
+    assert (generator.prior().log_prob(z[:5]) + z[:5].square().sum(1) / 2).std() < 1e-5
+
+
+def test_a_generator_is_implicit():
+    generator = Generator.mlp((2,))
+    assert isinstance(generator, Generative)
+    assert not isinstance(generator, Tractable)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_double_precision(kind):
+    generator, critic = (m.double() for m in players(kind, (1, 8, 8)))
+    x = generator.sample(3)
+    assert x.dtype == critic(x).dtype == torch.float64
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_the_critic_judges_each_example_alone(kind):
+    critic = getattr(Critic, kind)((1, 8, 8))
+    x = torch.rand(6, 1, 8, 8)
+    alone = torch.cat([critic(one[None]) for one in x])
+    torch.testing.assert_close(critic(x), alone)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_spectral_norm_divides_by_the_largest_singular_value(kind):
+    critic = getattr(Critic, kind)((1, 8, 8), spectral_norm=True)
+    for _ in range(200):  # of power iteration, one per call
+        critic(torch.rand(2, 1, 8, 8))
+    critic.eval()
+    layers = [m for m in critic.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    assert len(layers) == (3 if kind == "mlp" else 2)
+    for layer in layers:
+        raw = layer.parametrizations.weight.original
+        sigma = torch.linalg.svdvals(raw.flatten(1))[0]
+        torch.testing.assert_close(layer.weight, raw / sigma, rtol=1e-3, atol=1e-5)
+
+
+def test_spectral_norm_bounds_the_slope_of_an_mlp():
+    critic = Critic.mlp((2,), spectral_norm=True)
+    with torch.no_grad():
+        for p in critic.parameters():
+            p.mul_(10)  # the bound must hold wherever training goes
+        a, b = 5 * torch.randn(2000, 2), 5 * torch.randn(2000, 2)
+        for _ in range(200):
+            critic(a)
+        critic.eval()
+        slope = (critic(a) - critic(b)).abs() / (a - b).norm(dim=1)
+    assert slope.max() <= 1.001
+
+
+def test_labels_choose_what_is_made_and_how_it_is_judged():
+    generator, critic = players("mlp", (2,), classes=3)
+    z, y = torch.randn(1, 32).expand(3, 32), torch.tensor([0, 1, 2])
+    x = generator(z, y)
+    assert torch.pdist(x).min() > 1e-3  # one code, three classes: three events
+    same = critic(x[:1].expand(3, 2), y)
+    torch.testing.assert_close(same, critic.logits(critic.features(x[0])))
+    torch.manual_seed(1)
+    drawn = generator.sample(3, y.flip(0))
+    torch.manual_seed(1)
+    torch.testing.assert_close(drawn, generator(generator.prior().sample((3,)), y.flip(0)))
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda: Generator.mlp((2,), classes=3).sample(4), "y: got none, expected labels 0 to 2"),
+        (
+            lambda: Generator.mlp((2,)).sample(4, torch.zeros(4, dtype=torch.long)),
+            r"y: got labels of shape \(4,\), expected none",
+        ),
+        (lambda: Critic.mlp((2,), classes=3)(torch.zeros(4, 2)), "y: got none"),
+        (
+            lambda: Critic.mlp((2,))(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long)),
+            "y: got labels",
+        ),
+        (lambda: Generator.conv((2,)), "expected .channels, height, width"),
+        (lambda: models.Critic.conv((2,)), "expected .channels, height, width"),
+        (lambda: Generator.mlp((2,), latent=0), "expected positive integers"),
+    ],
+)
+def test_bad_input(act, message):
+    with pytest.raises(ValueError, match=message):
+        act()
