@@ -14,7 +14,7 @@ endif
 export PYTHONWARNINGS ?= ignore::DeprecationWarning
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test serve lab bench lock clean
+.PHONY: book test serve lab bench reproduce lock clean
 
 book: .venv/installed  ## build the book, running every chapter: _build/html/index.html
 	$(BIN)/jupyter-book build book --all -W -n --keep-going
@@ -35,6 +35,9 @@ lab: .venv/installed  ## open the chapters in JupyterLab
 
 bench: .venv/installed  ## speed, as ratios within one run
 	env -u OMP_WAIT_POLICY $(BIN)/python -m dgm.bench
+
+reproduce: .venv/installed  ## scoreboard runs: make reproduce NAMES="vae-1 iwae-50" BUDGET=15
+	$(BIN)/python -m dgm.reproduce $(NAMES) $(addprefix --budget ,$(BUDGET))
 
 lock: .venv/installed  ## write down the versions that are installed now
 	(echo '# The tested versions, which make uses as constraints; written by `make lock`.'; \

@@ -1,0 +1,227 @@
+"""Sphinx extension: published figures beside the ones that were computed here.
+
+    ```{scoreboard}
+    :dataset: mnist
+    :binarization: dynamic
+    :estimator: importance weighting, 5000 draws
+    :unit: nats
+
+    vae-1 | VAE, $K = 1$ | 86.76 {cite:p}`burda2016`
+    ```
+
+makes a table. A line names a recipe, the model and the published figures; what `python -m
+dgm.reproduce` recorded for the recipe in book/records/ is filled in, one row per record. The
+options say what the figures of one table have in common. A record that differs in one of them, is
+damaged, or belongs to no table is left out with a warning, so that a build under -W fails.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+logger = logging.getLogger(__name__)
+
+SHARED = ("dataset", "binarization", "estimator", "unit")
+NUMBER, OR_NONE = (int, float), (type(None),)
+NEEDED = {
+    **dict.fromkeys(["name", "dataset", "estimator", "unit", "device", "date"], str),
+    **dict.fromkeys(["binarization", "commit"], (str, *OR_NONE)),
+    **dict.fromkeys(["figure", "standard_error", "seconds", "measuring_seconds"], NUMBER),
+    **dict.fromkeys(["images", "epochs", "batch_size", "threads", "seed"], int),
+    "budget_minutes": (*NUMBER, *OR_NONE),
+    "versions": dict,
+}
+HEADINGS = ["Model", "Published", "Here", "Test images", "Epochs", "Training", "Device"]
+NOT_YET = ["not run yet", "", "", "", ""]
+
+
+def problem(record: object) -> str | None:
+    """What is wrong with a record, if anything is.
+
+    >>> problem({"name": "vae-1"})
+    'it lacks dataset'
+    """
+    if not isinstance(record, dict):
+        return "it is no JSON object"
+    for key, kind in NEEDED.items():
+        if key not in record:
+            return f"it lacks {key}"
+        if not isinstance(record[key], kind):
+            return f"its {key} is {record[key]!r}"
+    return None
+
+
+def read_records(folder: Path) -> dict[str, dict]:
+    """The records in the folder by file name; one that cannot be used is a warning."""
+    records = {}
+    for path in sorted(folder.glob("*.json"), key=lambda path: path.stem):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            warn("%s is no record: %s", path.name, error)
+            continue
+        if wrong := problem(record):
+            warn("%s is no record: %s", path.name, wrong)
+        else:
+            records[path.stem] = record
+    return records
+
+
+def warn(message: str, *arguments) -> None:
+    logger.warning(message, *arguments, type="scoreboard")
+
+
+def load_records(app: Sphinx) -> None:
+    """Read the records once per build."""
+    app.env.records = read_records(Path(app.srcdir, "records"))
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(899.6), duration(7290)
+    ('900 s', '2 h 1 min')
+    """
+    if seconds < 3600:
+        return f"{seconds:,.0f} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+
+
+def place(record: dict) -> str:
+    """
+    >>> place({"device": "cpu", "threads": 2}), place({"device": "NVIDIA H200", "threads": 16})
+    ('CPU, 2 threads', 'NVIDIA H200')
+    """
+    return f"CPU, {record['threads']} threads" if record["device"] == "cpu" else record["device"]
+
+
+def cells(record: dict) -> list[str]:
+    """What a record says, under the headings from "Here" on."""
+    return [
+        f"{record['figure']:.2f} ± {record['standard_error']:.2f}",
+        f"{record['images']:,}",
+        f"{record['epochs']:,}",
+        duration(record["seconds"]),
+        place(record),
+    ]
+
+
+class Scoreboard(SphinxDirective):
+    """`{scoreboard}`: a table of published and of recorded figures."""
+
+    has_content = True
+    option_spec = dict.fromkeys(SHARED, directives.unchanged_required)
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # the page does not change when records come
+        rows, shown = [], []
+        for line in self.content:
+            name, model, published = (part.strip() for part in line.split("|"))
+            listed(self.env).setdefault(self.env.docname, set()).add(name)
+            own = [
+                r
+                for file, r in self.env.records.items()
+                if r["name"] == name and self.fits(file, r)
+            ]
+            left = [self.inline(model), self.inline(published)]
+            rows += [left + cells(record) for record in own] or [left + NOT_YET]
+            shown += own
+        return [self.caption(), table(HEADINGS, rows), *provenance(shown)]
+
+    def inline(self, text: str) -> list[nodes.Node]:
+        return self.parse_inline(text, lineno=self.lineno)[0]
+
+    def fits(self, file: str, record: dict) -> bool:
+        """Whether a record may stand in this table."""
+        differing = [key for key in SHARED if (record[key] or "none") != self.options.get(key)]
+        for key in differing:
+            message = "%s.json cannot stand in a table whose %s is %s: its own is %s"
+            warn(message, file, key, self.options.get(key), record[key])
+        return not differing
+
+    def caption(self) -> nodes.Node:
+        """What all figures of the table have in common."""
+        data, binarization, estimator, unit = (self.options.get(key, "") for key in SHARED)
+        how = "not binarised" if binarization == "none" else f"{binarization} binarisation"
+        text = f"Data set: {data}, {how}. Estimator: {estimator}. In {unit}; lower is better."
+        return nodes.paragraph("", text, classes=["scoreboard-caption"])
+
+
+def table(headings: list[str], rows: list[list[str | list[nodes.Node]]]) -> nodes.table:
+    """A table whose cells are texts or inline nodes."""
+    group = nodes.tgroup(cols=len(headings))
+    group += [nodes.colspec(colwidth=1) for _ in headings]
+    group += [nodes.thead("", row(headings)), nodes.tbody("", *(row(cells) for cells in rows))]
+    return nodes.table("", group, classes=["scoreboard"])
+
+
+def row(contents: list[str | list[nodes.Node]]) -> nodes.row:
+    result = nodes.row()
+    for content in contents:
+        parts = [nodes.Text(content)] if isinstance(content, str) else content
+        result += nodes.entry("", nodes.paragraph("", "", *(part.deepcopy() for part in parts)))
+    return result
+
+
+def provenance(records: list[dict]) -> list[nodes.Node]:
+    """Behind a native disclosure, what it takes to run the same again."""
+    if not records:
+        return []
+    summary = "<details><summary>How the figures of this course were made</summary>"
+    headings = ["Figure", "python -m dgm.reproduce", "Batch", "Seed", "Measured in", "Versions"]
+    return [
+        nodes.raw("", summary, format="html"),
+        table([*headings, "Commit", "Date"], [origin(record) for record in records]),
+        nodes.raw("", "</details>", format="html"),
+    ]
+
+
+def origin(record: dict) -> list[str | list[nodes.Node]]:
+    budget = record["budget_minutes"]
+    command = record["name"] + (f" --budget {budget:g}" if budget else "")
+    return [
+        f"{record['figure']:.2f}",
+        [nodes.literal("", command)],
+        f"{record['batch_size']:,}",
+        str(record["seed"]),
+        duration(record["measuring_seconds"]),
+        ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
+        [nodes.literal("", (record["commit"] or "unknown")[:12])],
+        record["date"],
+    ]
+
+
+# ---------------------------------------------------------------- records without a table
+
+
+def listed(env: BuildEnvironment) -> dict[str, set[str]]:
+    """The recipes that tables list, by page; kept with the pickled environment."""
+    if not hasattr(env, "scoreboard_recipes"):
+        env.scoreboard_recipes = {}
+    return env.scoreboard_recipes
+
+
+def forget_page(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    listed(env).pop(docname, None)
+
+
+def warn_unlisted(app: Sphinx, env: BuildEnvironment) -> None:
+    names = set().union(*listed(env).values())
+    for file, record in env.records.items():
+        if record["name"] not in names:
+            warn("%s.json: no scoreboard lists the recipe %s", file, record["name"])
+
+
+def setup(app: Sphinx) -> dict:
+    app.add_directive("scoreboard", Scoreboard)
+    app.connect("builder-inited", load_records)
+    app.connect("env-purge-doc", forget_page)
+    app.connect("env-check-consistency", warn_unlisted)
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

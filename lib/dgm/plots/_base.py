@@ -1,0 +1,99 @@
+"""What all plots share: colours, markers, axes, and how images become a picture."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# Paul Tol's "muted" scheme, its pale grey (too faint on white) replaced by a dark one
+COLORS = (
+    "#332288", "#88ccee", "#44aa99", "#117733", "#999933",
+    "#ddcc77", "#cc6677", "#882255", "#aa4499", "#555555",
+)  # fmt: skip
+MARKERS = "osD^vP<>X*"
+
+
+def use_style() -> None:
+    """The book's look for figures drawn in a notebook: sizes, colours, sharp pictures."""
+    import matplotlib as mpl
+
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (6.4, 3.6),
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 100,
+            "font.size": 10,
+            "axes.titlesize": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": mpl.cycler(color=["#332288", "#cc6677", "#117733", "#ddaa33"]),
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+        }
+    )
+    try:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:  # not in a notebook
+        return
+    set_matplotlib_formats("retina")
+
+
+def _mosaic(images: Tensor, columns: int | None, gap: int = 1) -> tuple[Tensor, tuple[int, int]]:
+    """One picture of N images with a light gap between them, and the (H, W) of one."""
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or len(images) == 0:
+        raise ValueError(
+            f"images: got shape {tuple(images.shape)}, expected (N, 1 or 3, height, width)"
+        )
+    n, channels, height, width = images.shape
+    columns = columns or max(1, round((n * height / width) ** 0.5))
+    n_rows = -(-n // columns)
+    paper = 0.0 if channels == 1 else 1.0  # grey images are drawn inverted: 0 is white
+    picture = torch.full(
+        (channels, gap + n_rows * (height + gap), gap + columns * (width + gap)), paper
+    )
+    for i, image in enumerate(images.detach().float().cpu().clamp(0, 1)):
+        top, left = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
+        picture[:, top : top + height, left : left + width] = image
+    return picture.movedim(0, -1).squeeze(-1), (height, width)
+
+
+def _show(picture: Tensor, ax, **options) -> None:
+    ax.imshow(picture.numpy(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest", **options)
+    ax.axis("off")
+
+
+def _axes(ax, aspect: float = 6.4 / 3.6):
+    """The given axes, or those of a new figure 6.4 inches wide (narrower if that makes it tall)."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    width = min(6.4, 5.2 * aspect)
+    return plt.subplots(figsize=(width, width / aspect), layout="constrained")[1]
+
+
+def _panels(count: int):
+    """`count` square panels of a new figure, in rows of about as many as there are rows."""
+    import matplotlib.pyplot as plt
+
+    columns = -int(-(count**0.5) // 1)
+    rows = -(-count // columns)
+    size = (min(6.4, 3.2 * columns), min(6.4, 3.2 * columns) / columns * rows * 1.1)
+    _, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for unused in axes.flat[count:]:
+        unused.remove()
+    return axes.flat[:count]
+
+
+def _classes(labels: Tensor, classes: Sequence[str] | None) -> list[tuple[int, str]]:
+    present = [int(c) for c in labels.unique()]
+    return [(c, str(c) if classes is None else classes[c]) for c in present]
+
+
+def _color(c: int) -> str:
+    return COLORS[c % len(COLORS)]
+
+
+def _require_plane(argument: str, codes: Tensor) -> None:
+    if codes.ndim != 2 or codes.shape[1] != 2:
+        raise ValueError(f"{argument}: got shape {tuple(codes.shape)}, expected (N, 2)")

@@ -1,0 +1,71 @@
+"""Codes: where the encoder puts the examples."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ._base import MARKERS, _axes, _classes, _color, _require_plane
+
+
+def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str] | None = None, ax=None):
+    """Two-dimensional codes, a marker and a colour per class.
+
+    Classes whose names are one character long, such as digits, are drawn as that character.
+
+    Args:
+        codes: (N, 2).
+        labels: (N,), integers.
+        classes: names of the classes; by default their numbers.
+    """
+    _require_plane("codes", codes)
+    ax = _axes(ax)
+    for c, name in _classes(labels, classes):
+        chosen = codes[labels == c].cpu()
+        marker = f"${name}$" if len(name) == 1 else MARKERS[c % len(MARKERS)]
+        ax.scatter(*chosen.T, s=18, marker=marker, color=_color(c), linewidths=0.3, label=name)
+    ax.set_xlabel("$z_1$")
+    ax.set_ylabel("$z_2$")
+    if any(len(name) > 1 for _, name in _classes(labels, classes)):
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def pca_view(codes: Tensor, labels: Tensor, classes: Sequence[str] | None = None, ax=None):
+    """Codes of any dimension, projected on their first two principal components.
+
+    Args:
+        codes: (N, latent), latent of at least 2.
+        labels, classes: as in `latent_scatter`.
+    """
+    from ..models.linear import PCA
+
+    pca = PCA(codes.shape[1:], latent=2).to(codes.device).fit(codes)
+    ax = latent_scatter(pca.encode(codes), labels, classes, ax)
+    share = pca.eigenvalues[:2] / pca.eigenvalues.sum()
+    ax.set_xlabel(f"first principal component ({share[0]:.0%} of the variance)")
+    ax.set_ylabel(f"second ({share[1]:.0%})")
+    return ax
+
+
+def stacked_histograms(
+    codes: Tensor, labels: Tensor, classes: Sequence[str] | None = None, bins: int = 40
+):
+    """One histogram per coordinate of the code, the classes stacked; returns an array of axes.
+
+    Args:
+        codes: (N, latent).
+        labels, classes: as in `latent_scatter`.
+    """
+    import matplotlib.pyplot as plt
+
+    groups = _classes(labels, classes)
+    n = codes.shape[1]
+    _, axes = plt.subplots(1, n, figsize=(3.2 * n, 2.8), squeeze=False, sharey=True)
+    for j, ax in enumerate(axes[0]):
+        values = [codes[labels == c, j].cpu().numpy() for c, _ in groups]
+        colors = [_color(c) for c, _ in groups]
+        ax.hist(values, bins, stacked=True, color=colors, label=[name for _, name in groups])
+        ax.set_xlabel(f"$z_{{{j + 1}}}$")
+    axes[0, 0].set_ylabel("examples")
+    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return axes[0]

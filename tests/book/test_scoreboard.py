@@ -1,0 +1,140 @@
+"""The scoreboard, built on a page of its own with no, some and all records."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import re
+from io import StringIO
+
+import pytest
+import scoreboard
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+PAGE = """# Page
+
+```{scoreboard}
+:dataset: mnist
+:binarization: dynamic
+:estimator: importance weighting, 5000 draws
+:unit: nats
+
+vae-1 | VAE, *one* draw | 86.76
+iwae-50 | IWAE, fifty | 84.78
+```
+"""
+
+RECORD = {
+    "name": "vae-1",
+    "model": "VAE 784-200-200-50, ELBO, k = 1",
+    "dataset": "mnist",
+    "binarization": "dynamic",
+    "estimator": "importance weighting, 5000 draws",
+    "unit": "nats",
+    "images": 1000,
+    "figure": 89.1234,
+    "standard_error": 0.7391,
+    "budget_minutes": 15.0,
+    "batch_size": 100,
+    "epochs": 210,
+    "seconds": 903.2,
+    "measuring_seconds": 31.4,
+    "seed": 0,
+    "device": "cpu",
+    "threads": 2,
+    "versions": {"python": "3.11.7", "torch": "2.15.0"},
+    "commit": "0123456789abcdef0123456789abcdef01234567",
+    "date": "2026-11-21",
+}
+FULL = {"budget_minutes": None, "device": "NVIDIA H200", "images": 10_000, "seconds": 7230.0}
+
+
+def build(folder, records: dict[str, dict | str]) -> tuple[str, list[list[str]], str]:
+    """Build the page beside these records: warnings, the cells of the first table, the page."""
+    source = folder / "book"
+    (source / "records").mkdir(parents=True)
+    (source / "index.md").write_text(PAGE)
+    for name, record in records.items():
+        text = record if isinstance(record, str) else json.dumps(record)
+        (source / "records" / f"{name}.json").write_text(text)
+    settings = {"extensions": ["myst_parser", "scoreboard"]}
+    warnings, out = StringIO(), folder / "out"
+    with patch_docutils(), docutils_namespace():
+        app = Sphinx(
+            source, None, out, folder / "trees", "html", settings, status=None, warning=warnings
+        )
+        app.build()
+    page = (out / "index.html").read_text(encoding="utf-8")
+    rows = re.findall(r"<tr.*?</tr>", page.partition("</table>")[0], re.DOTALL)
+    texts = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+    return warnings.getvalue(), [[plain(cell) for cell in row] for row in texts], page
+
+
+def plain(cell: str) -> str:
+    return re.sub(r"<.*?>", "", cell).strip()
+
+
+def test_without_records_the_published_figures_stand_alone(tmp_path):
+    warnings, rows, page = build(tmp_path, {})
+    assert warnings == ""
+    assert rows[0] == scoreboard.HEADINGS
+    assert rows[1:] == [
+        ["VAE, one draw", "86.76", "not run yet", "", "", "", ""],
+        ["IWAE, fifty", "84.78", "not run yet", "", "", "", ""],
+    ]
+    assert "<em>one</em>" in page  # the lines are Markdown
+    assert "mnist, dynamic binarisation. Estimator: importance weighting, 5000 draws" in page
+    assert "<details>" not in page
+
+
+def test_some_records(tmp_path):
+    """One recipe run twice, the other not at all."""
+    records = {"vae-1": RECORD | FULL, "vae-1-15min": RECORD}
+    warnings, rows, page = build(tmp_path, records)
+    assert warnings == ""
+    here = "89.12 ± 0.74"
+    assert rows[1:] == [
+        ["VAE, one draw", "86.76", here, "10,000", "210", "2 h 0 min", "NVIDIA H200"],
+        ["VAE, one draw", "86.76", here, "1,000", "210", "903 s", "CPU, 2 threads"],
+        ["IWAE, fifty", "84.78", "not run yet", "", "", "", ""],
+    ]
+    details = plain(page.partition("<details>")[2]).split()
+    for shown in ("vae-1", "--budget", "0123456789ab", "2026-11-21", "3.11.7,"):
+        assert shown in details
+
+
+def test_all_records(tmp_path):
+    other = RECORD | {"name": "iwae-50", "figure": 91.0, "commit": None}
+    warnings, rows, page = build(tmp_path, {"vae-1-15min": RECORD, "iwae-50-15min": other})
+    assert warnings == ""
+    assert [row[2] for row in rows[1:]] == ["89.12 ± 0.74", "91.00 ± 0.74"]
+    assert NOT_RUN not in page
+
+
+NOT_RUN = scoreboard.NOT_YET[0]
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        (RECORD | {"binarization": "fixed"}, "binarization is dynamic: its own is fixed"),
+        (RECORD | {"binarization": None}, "binarization is dynamic: its own is None"),
+        (RECORD | {"estimator": "elbo"}, "estimator is importance weighting, 5000 draws"),
+        (RECORD | {"name": "made"}, "x.json: no scoreboard lists the recipe made"),
+        (RECORD | {"figure": "89.1"}, "x.json is no record: its figure is '89.1'"),
+        ({k: v for k, v in RECORD.items() if k != "seed"}, "x.json is no record: it lacks seed"),
+        ("[1, 2]", "x.json is no record: it is no JSON object"),
+        ("{", "x.json is no record: Expecting property name"),
+    ],
+)
+def test_a_record_that_fits_no_table_is_a_warning_and_not_shown(tmp_path, record, says):
+    warnings, rows, page = build(tmp_path, {"x": record})
+    assert says in warnings
+    assert [row[2] for row in rows[1:]] == [NOT_RUN, NOT_RUN]
+
+
+def test_the_examples_in_docstrings_hold():
+    result = doctest.testmod(scoreboard)
+    assert result.attempted
+    assert not result.failed

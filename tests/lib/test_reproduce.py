@@ -1,0 +1,234 @@
+"""The scoreboard's runs, with a recipe that takes a second: a small schedule on the digits."""
+
+import dataclasses
+import json
+import math
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from dgm import data, evaluate
+from dgm.objectives import elbo, iwae
+from dgm.reproduce import RECIPES, Schedule, __main__, recipes, reproduce, runs
+from dgm.train import load_checkpoint
+
+EPOCHS = 4
+TINY = dataclasses.replace(
+    recipes.vae(iwae, k=2, dataset="digits"),
+    score=partial(recipes.negative_log_likelihood, draws=20),
+    published=Schedule(500, recipes.burda_rate, EPOCHS),
+    short=Schedule(100, partial(recipes.falling_rate, highest=1e-3)),
+)
+UNLIKE = ("seconds", "measuring_seconds", "date", "commit")  # what another run may differ in
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """Runs and records go to a folder of their own; the recipe is known as "tiny"."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DGM_DEVICE", "cpu")
+    monkeypatch.setitem(RECIPES, "tiny", TINY)
+    return tmp_path
+
+
+def result(record):
+    return {key: value for key, value in record.items() if key not in UNLIKE}
+
+
+def read(file):
+    return json.loads(Path(file).read_text())
+
+
+def parameters(file):
+    step = runs.new_step(TINY, data.load("digits"), rate=lambda t: 1e-3)
+    load_checkpoint(file, step)
+    return torch.cat([p.detach().flatten() for p in step.model.parameters()])
+
+
+def fail_at(n):
+    """The recipe, with Ctrl-C at its n-th update."""
+
+    def step(dataset, rate):
+        def interrupting(t):
+            if t == n:
+                raise KeyboardInterrupt
+            return rate(t)
+
+        return TINY.step(dataset, interrupting)
+
+    return dataclasses.replace(TINY, step=step)
+
+
+def test_a_run_writes_a_record(folder):
+    record = reproduce("tiny")
+    assert os.listdir("book/records") == ["tiny.json"]
+    assert read("book/records/tiny.json") == record
+    assert record["name"] == "tiny"
+    assert (record["dataset"], record["binarization"], record["unit"]) == (
+        "digits",
+        "dynamic",
+        "nats",
+    )
+    assert (record["images"], record["epochs"], record["batch_size"]) == (360, EPOCHS, 500)
+    assert record["seconds"] > 0
+    assert record["versions"]["torch"] == torch.__version__
+    assert (record["device"], record["seed"], record["budget_minutes"]) == ("cpu", 0, None)
+    # 64 fair coins would have 44.4 nats
+    assert 10 < record["figure"] < 64 * math.log(2)
+    assert 0 < record["standard_error"] < 1
+
+
+def test_the_figure_is_recomputed_from_the_checkpoint():
+    """By hand, with another loop over the images; the digits are binarised alike every time."""
+    record = reproduce("tiny")
+    dataset = data.load("digits")
+    step = runs.new_step(TINY, dataset, rate=lambda t: 1e-3)
+    load_checkpoint("runs/tiny.pt", step)
+    x = torch.cat([x for x, _ in dataset.test.batches(77, shuffle=False, binarize="fixed")])
+    torch.manual_seed(0)
+    values = -evaluate.importance_weighted(step.model, x, k=20, chunk=7)
+    assert record["figure"] == pytest.approx(values.double().mean().item(), rel=1e-6)
+    assert record["standard_error"] == pytest.approx(values.std().item() / 360**0.5, rel=1e-5)
+
+
+def test_a_finished_run_is_only_measured_again(monkeypatch, folder):
+    record = reproduce("tiny")
+    (folder / "book/records/tiny.json").unlink()
+    monkeypatch.setitem(RECIPES, "tiny", fail_at(EPOCHS * 3))  # the update after the last
+    again = reproduce("tiny")
+    assert result(again) == result(record)
+    assert again["seconds"] == record["seconds"]  # those of the training, not of the second call
+
+
+@pytest.mark.parametrize("n", [4, 6])  # within the second epoch and at its end
+def test_stopped_and_resumed_equals_uninterrupted(monkeypatch, folder, n):
+    whole = reproduce("tiny")
+    expected = parameters("runs/tiny.pt")
+    for file in (folder / "runs").iterdir():
+        file.unlink()
+    (folder / "book/records/tiny.json").unlink()
+
+    monkeypatch.setitem(RECIPES, "tiny", fail_at(n))
+    assert reproduce("tiny") is None
+    assert os.listdir("book/records") == []
+    monkeypatch.setitem(RECIPES, "tiny", TINY)
+    torch.manual_seed(1234)  # a fresh process has another random state
+    assert result(reproduce("tiny")) == result(whole)
+    assert torch.equal(parameters("runs/tiny.pt"), expected)
+
+
+def test_a_budget_sets_the_number_of_epochs(monkeypatch):
+    monkeypatch.setattr(runs, "FEW", 30)
+    record = reproduce("tiny", budget=0.03)  # 1.8 s
+    assert os.listdir("book/records") == ["tiny-0.03min.json"]
+    assert (record["images"], record["batch_size"]) == (30, 100)
+    assert record["budget_minutes"] == 0.03
+    assert record["epochs"] == read("runs/tiny-0.03min.json")["epochs"] >= 1
+    monkeypatch.setattr(runs, "seconds_per_epoch", None)  # the plan is made once
+    assert result(reproduce("tiny", budget=0.03)) == result(record)
+
+
+def test_the_plan_divides_the_budget_by_the_time_of_an_epoch(monkeypatch, folder):
+    monkeypatch.setattr(runs, "seconds_per_epoch", lambda *args, **kwargs: 7.0)
+    plan = runs.plan_of(TINY, data.load("digits"), 1.0, folder / "a.json")
+    assert plan == {"batch_size": 100, "epochs": 8}
+    monkeypatch.setattr(runs, "seconds_per_epoch", lambda *args, **kwargs: 700.0)
+    assert runs.plan_of(TINY, data.load("digits"), 1.0, folder / "b.json")["epochs"] == 1
+
+
+def test_the_published_schedule_is_that_of_the_paper():
+    schedule = RECIPES["iwae-50"].published
+    assert (schedule.batch_size, schedule.epochs) == (20, 3280)
+    rates = [schedule.rate(3000 * epoch, steps=3000 * 3280) for epoch in range(3280)]
+    expected = [1e-3 * 10 ** (-i / 7) for i in range(8) for _ in range(3**i)]
+    assert rates == pytest.approx(expected)
+
+
+def test_the_learning_rate_reaches_the_optimiser():
+    step = runs.new_step(TINY, data.load("digits"), rate=lambda t: 0.1 / (1 + t))
+    x = torch.ones(5, 1, 8, 8)
+    for expected in (0.1, 0.05):
+        step((x,))
+        assert step.optimizer.param_groups[0]["lr"] == expected
+
+
+def test_the_model_is_the_papers():
+    """784-200-200-50 and back; before training the decoder's average is the mean image."""
+    dataset = data.load("digits")
+    model = recipes.two_layer_vae(dataset)
+    widths = [(m.in_features, m.out_features) for m in model.modules() if hasattr(m, "in_features")]
+    assert widths == [(64, 200), (200, 200), (200, 100), (50, 200), (200, 200), (200, 64)]
+    mean = dataset.train.images.mean(0).clamp(1e-3, 1 - 1e-3)
+    with torch.no_grad():
+        start = model.likelihood(torch.zeros(50)).mean
+    torch.testing.assert_close(start, mean)
+
+
+def test_a_failed_write_leaves_the_old_record(monkeypatch, folder):
+    runs.write(folder / "r.json", {"figure": 1})
+
+    def full_disk(*args):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        runs.write(folder / "r.json", {"figure": 2})
+    assert read(folder / "r.json") == {"figure": 1}
+    assert os.listdir(folder) == ["r.json"]
+
+
+def test_bad_arguments(monkeypatch, capsys):
+    with pytest.raises(ValueError, match="name: got 'gan', expected one of vae-1, .*iwae-50"):
+        reproduce("gan")
+    for budget in (0, -1, math.nan, math.inf):
+        with pytest.raises(ValueError, match="budget: got .*, expected more than 0 minutes"):
+            reproduce("tiny", budget)
+    assert main("gan") == 2
+    assert "choose from" in capsys.readouterr().err
+    assert main("tiny", "--budget", "0") == 2
+    assert "budget: got 0" in capsys.readouterr().err
+
+
+def test_data_that_are_not_to_be_had(monkeypatch, capsys, folder):
+    def unreachable(name, folder):
+        raise RuntimeError(f"{name} cannot be downloaded: no network")
+
+    monkeypatch.setenv("DGM_DATA", str(folder))
+    monkeypatch.setattr(data._download, "load", unreachable)
+    assert main("vae-1", "--budget", "1") == 2
+    assert "mnist cannot be downloaded" in capsys.readouterr().err
+    assert os.listdir(folder) == []
+
+
+def test_the_command_prints_the_figure(capsys):
+    assert main("tiny") == 0
+    figure = read("book/records/tiny.json")["figure"]
+    assert capsys.readouterr().out.startswith(f"tiny: {figure:.2f} ± ")
+
+
+def test_a_stopped_command_says_how_to_go_on(monkeypatch, capsys):
+    monkeypatch.setitem(RECIPES, "tiny", fail_at(4))
+    assert main("tiny") == 1
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def main(*arguments):
+    """The command's exit status."""
+    try:
+        return __main__.main(list(arguments))
+    except SystemExit as stop:
+        return stop.code
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@pytest.mark.parametrize("bound", [elbo, iwae])
+@pytest.mark.parametrize("k", [1, 5, 50])
+def test_a_recipe_maximises_what_its_name_says(bound, k):
+    recipe = RECIPES[f"{'vae' if bound is elbo else 'iwae'}-{k}"]
+    assert recipe.model == f"VAE 784-200-200-50, {bound.__name__.upper()}, k = {k}"
+    objective = recipe.step(data.load("digits"), lambda t: 1e-3).objective
+    assert (objective.func, objective.keywords) == (bound, {"k": k})
