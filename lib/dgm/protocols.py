@@ -42,7 +42,11 @@ class Tractable(Generative, Protocol):
 
 @runtime_checkable
 class LatentVariable(Generative, Protocol):
-    """p(x, z) = p(z) p(x | z), with an approximate posterior q(z | x)."""
+    """p(x, z) = p(z) p(x | z), with an approximate posterior q(z | x).
+
+    A conditional model, one with an attribute `conditional` that is true, takes labels `y=` (B,) in
+    all of its methods: p(x, z | y) = p(z | y) p(x | z, y), and q(z | x, y).
+    """
 
     def prior(self) -> Distribution:
         """p(z), event shape (latent,)."""
@@ -55,3 +59,20 @@ class LatentVariable(Generative, Protocol):
     def likelihood(self, z: Tensor) -> Distribution:
         """p(x | z) for codes z of shape (..., latent), event shape of the data."""
         ...
+
+
+def given(model, y: Tensor | None) -> dict[str, Tensor]:
+    """The keyword `y` that the methods of a conditional model take, and nothing for others.
+
+    Raises:
+        ValueError: the model is conditional, and there are no labels.
+
+    >>> from dgm.models import VAE, ConditionalVAE
+    >>> given(VAE.mlp((2,)), None), given(ConditionalVAE.mlp((2,)), 3)
+    ({}, {'y': 3})
+    """
+    if not getattr(model, "conditional", False):
+        return {}
+    if y is None:
+        raise ValueError(f"y: got None, expected labels (B,): {type(model).__name__} needs them")
+    return {"y": y}

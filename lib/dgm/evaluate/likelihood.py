@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ..estimators import logmeanexp
-from ..objectives.bounds import _closed_form
+from ..objectives.divergences import closed_form_kl
 from ..protocols import LatentVariable
 from .representation import encode
 
@@ -103,7 +103,7 @@ def rate_distortion(
     for batch in x.split(batch_size):
         prior, q = model.prior(), model.posterior(batch)
         z = q.sample((k,))  # (k, B, latent)
-        rate = _closed_form(q, prior)  # (B,)
+        rate = closed_form_kl(q, prior)  # (B,)
         rates.append((q.log_prob(z) - prior.log_prob(z)).mean(0) if rate is None else rate)
         distortions.append(-_log_likelihood(model, z, batch).mean(0))
     return torch.cat(rates).mean().item(), torch.cat(distortions).mean().item()

@@ -2,9 +2,43 @@
 
 Every objective is a function `objective(model, x, y=None) -> (B,)`: one number per example, larger
 is better. A training step maximises its mean over the batch. Nats where the model is
-probabilistic.
+probabilistic. The players of a GAN have objectives of two arguments or three, in `adversarial`:
+`critic_objective(D, real, fake)` and `generator_objective(D, fake)`.
 """
 
+from .adversarial import (
+    critic_hinge,
+    critic_logistic,
+    critic_wasserstein,
+    generator_linear,
+    generator_non_saturating,
+    generator_saturating,
+    gradient_penalty,
+    r1_penalty,
+)
+from .bounds import dreg, elbo, free_bits, iwae
+from .contrastive import contrastive_divergence
+from .divergences import kl, kl_per_coordinate
+from .fisher import fisher
 from .likelihood import log_likelihood, reconstruction
 
-__all__ = ["log_likelihood", "reconstruction"]
+__all__ = [
+    "contrastive_divergence",
+    "critic_hinge",
+    "critic_logistic",
+    "critic_wasserstein",
+    "dreg",
+    "elbo",
+    "fisher",
+    "free_bits",
+    "generator_linear",
+    "generator_non_saturating",
+    "generator_saturating",
+    "gradient_penalty",
+    "iwae",
+    "kl",
+    "kl_per_coordinate",
+    "log_likelihood",
+    "r1_penalty",
+    "reconstruction",
+]

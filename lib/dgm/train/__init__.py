@@ -5,19 +5,27 @@ shows a progress bar, keeps the history and writes checkpoints. It knows nothing
 objectives or optimisers: those belong to the step.
 """
 
+from .adversarial import adversarial_step
 from .checkpoints import load_checkpoint, random_state, save_checkpoint, set_random_state
+from .em import em_step
 from .loop import History, fit
+from .schedules import cyclical_warmup, linear_warmup, sigmoid_warmup
 from .steps import Step, check_batch, gradient_step, likelihood_support
 
 __all__ = [
     "History",
     "Step",
+    "adversarial_step",
     "check_batch",
+    "cyclical_warmup",
+    "em_step",
     "fit",
     "gradient_step",
     "likelihood_support",
+    "linear_warmup",
     "load_checkpoint",
     "random_state",
     "save_checkpoint",
     "set_random_state",
+    "sigmoid_warmup",
 ]

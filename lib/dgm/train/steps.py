@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from .._device import device
-from ..protocols import LatentVariable, Tractable
+from ..protocols import LatentVariable, Tractable, given
 from .checkpoints import random_state, set_random_state
 
 
@@ -32,10 +32,13 @@ class gradient_step:
         objective: `objective(model, x, y=None) -> (B,)`, to be maximised.
         lr: learning rate.
         optimizer: makes an optimiser of the parameters; by default Adam with this `lr`.
+        schedules: keywords of the objective that change in training, each a function of the number
+            of updates done, `t`: `gradient_step(model, elbo, beta=partial(linear_warmup,
+            steps=1000))`. What is fixed goes into `partial(elbo, k=5)`.
 
     Calling it with a batch `(x,)` or `(x, y)` returns `{"objective": mean over the batch}`. Its
     state (parameters, optimiser, number of updates `t`, random state) is complete: a run that is
-    saved and resumed takes the same path as one that was never stopped.
+    saved and resumed takes the same path, schedules included, as one that was never stopped.
 
     >>> from dgm.models import Autoencoder
     >>> from dgm.objectives import reconstruction
@@ -51,11 +54,13 @@ class gradient_step:
         objective: Callable[..., Tensor],
         lr: float = 1e-3,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+        **schedules: Callable[[int], float],
     ):
         if not lr > 0:
             raise ValueError(f"lr: got {lr}, expected a positive learning rate")
         self.model = model.to(device())
         self.objective = objective
+        self.schedules = schedules
         if optimizer is None:
             self.optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
         else:
@@ -63,7 +68,8 @@ class gradient_step:
         self.t = 0
 
     def __call__(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
-        objective = self.objective(self.model, *batch).mean()
+        scheduled = {name: value(self.t) for name, value in self.schedules.items()}
+        objective = self.objective(self.model, *batch, **scheduled).mean()
         self.optimizer.zero_grad(set_to_none=True)
         (-objective).backward()  # optimisers minimise
         self.optimizer.step()
@@ -92,12 +98,16 @@ class gradient_step:
 def check_batch(model: nn.Module, x: Tensor, y: Tensor | None = None) -> None:
     """Raise ValueError if `x` holds nan or inf, or values the model's likelihood gives no mass.
 
+    Or if a conditional model gets no labels, or others than 0 to `model.classes` - 1.
+
     Heads skip this check for speed; a likelihood evaluated off its support is a number without a
     meaning, for example a Bernoulli's at a grey pixel.
     """
     if not x.isfinite().all():
         raise ValueError("batches: x holds values that are not finite")
-    support = likelihood_support(model)
+    if given(model, y) and not ((y >= 0) & (y < model.classes)).all():
+        raise ValueError(f"batches: expected labels y from 0 to {model.classes - 1}")
+    support = likelihood_support(model, y)
     if support is not None and not support.check(x).all():
         raise ValueError(
             f"batches: x lies outside the support of the likelihood ({support}); for a Bernoulli "
@@ -105,10 +115,17 @@ def check_batch(model: nn.Module, x: Tensor, y: Tensor | None = None) -> None:
         )
 
 
-def likelihood_support(model: nn.Module) -> torch.distributions.constraints.Constraint | None:
-    """The set on which p(x | z), or p(x) of a model with a `support`, lives; None if unknown."""
+def likelihood_support(
+    model: nn.Module, y: Tensor | None = None
+) -> torch.distributions.constraints.Constraint | None:
+    """The set on which p(x | z), or p(x) of a model with a `support`, lives; None if unknown.
+
+    `y` is for a conditional model: labels, of which any will do.
+    """
     if isinstance(model, LatentVariable):
+        label = given(model, y)
         with torch.no_grad():
-            likelihood: Distribution = model.likelihood(model.prior().sample((1,)))
+            z = model.prior(**label).sample((1,))
+            likelihood: Distribution = model.likelihood(z, **label)
         return likelihood.support
     return getattr(model, "support", None) if isinstance(model, Tractable) else None

@@ -1,0 +1,165 @@
+"""Distributions of codes: posteriors q(z | x), of features, and priors p(z), of nothing."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch import distributions as D
+
+from ..nets import to_event
+
+
+class StandardNormal(nn.Module):
+    """The prior N(0, I) over codes: a head without features, called without arguments.
+
+    Shapes: event shape `shape`, a number or a tuple; batch shape ().
+
+    >>> StandardNormal(2)().sample((5,)).shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(self, shape: int | Sequence[int]):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(to_tuple(shape)))
+        self.register_buffer("sigma", torch.ones(to_tuple(shape)))
+
+    def forward(self) -> D.Distribution:
+        p = D.Normal(self.mean, self.sigma, validate_args=False)
+        return D.Independent(p, self.mean.dim(), validate_args=False)
+
+
+class FairCoins(nn.Module):
+    """The prior over codes of independent bits, each 0 or 1 with probability one half.
+
+    Shapes: event shape `shape`, a number or a tuple; batch shape ().
+
+    >>> FairCoins(8)().log_prob(torch.ones(8)).exp() * 2**8
+    tensor(1.)
+    """
+
+    def __init__(self, shape: int | Sequence[int]):
+        super().__init__()
+        self.register_buffer("logits", torch.zeros(to_tuple(shape)))
+
+    def forward(self) -> D.Distribution:
+        p = D.Bernoulli(logits=self.logits, validate_args=False)
+        return D.Independent(p, self.logits.dim(), validate_args=False)
+
+
+class UniformOneHot(nn.Module):
+    """The prior over one-hot codes, every class as likely as another.
+
+    Shapes: event shape `shape`: the number of classes, or a tuple that ends in it; batch shape ().
+
+    >>> UniformOneHot((3, 10))().sample().sum(-1)       # three codes of ten classes each
+    tensor([1., 1., 1.])
+    """
+
+    def __init__(self, shape: int | Sequence[int]):
+        super().__init__()
+        self.register_buffer("logits", torch.zeros(to_tuple(shape)))
+
+    def forward(self) -> D.Distribution:
+        return _one_hot(self.logits, self.logits.dim())
+
+
+class DiagonalNormal(nn.Module):
+    """N(mu, diag(sigma^2)) over codes, with mu and log sigma^2 affine in the features.
+
+    The network puts out log sigma^2, which may have any sign; sigma = exp(log sigma^2 / 2) is
+    positive whatever comes. `torch.distributions.Normal` takes the standard deviation sigma.
+
+    Shapes: (..., features) -> batch shape (...), event shape (latent,).
+
+    >>> q = DiagonalNormal(400, 2)(torch.zeros(5, 400))
+    >>> q.batch_shape, q.event_shape
+    (torch.Size([5]), torch.Size([2]))
+    """
+
+    prior = StandardNormal
+
+    def __init__(self, features: int, latent: int):
+        super().__init__()
+        self.parameters_of = to_event(features, (latent,), n=2)
+
+    def forward(self, features: Tensor) -> D.Distribution:
+        mu, log_var = self.parameters_of(features).unbind(-2)  # (..., latent) each
+        return D.Independent(D.Normal(mu, (0.5 * log_var).exp(), validate_args=False), 1)
+
+
+class FullNormal(nn.Module):
+    """N(mu, L L^T) over codes, L lower triangular with a positive diagonal (a Cholesky factor).
+
+    The diagonal of L is the exponential of what the network puts out, so L is always invertible and
+    every covariance matrix has exactly one such L.
+
+    Shapes: (..., features) -> batch shape (...), event shape (latent,).
+
+    Source: Kingma and Welling (2019), An Introduction to Variational Autoencoders, section 2.5.1.
+
+    >>> q = FullNormal(400, 3)(torch.zeros(5, 400))
+    >>> q.covariance_matrix.shape
+    torch.Size([5, 3, 3])
+    """
+
+    prior = StandardNormal
+
+    def __init__(self, features: int, latent: int):
+        super().__init__()
+        self.mean = nn.Linear(features, latent)
+        self.factor = to_event(features, (latent, latent))
+
+    def forward(self, features: Tensor) -> D.Distribution:
+        raw = self.factor(features)  # (..., latent, latent)
+        log_diagonal = raw.diagonal(dim1=-2, dim2=-1)
+        scale_tril = raw.tril(-1) + log_diagonal.exp().diag_embed()
+        return D.MultivariateNormal(self.mean(features), scale_tril=scale_tril, validate_args=False)
+
+
+class OneHotCategorical(nn.Module):
+    """Codes that choose one of several classes, written as one-hot vectors.
+
+    Shapes: (..., features) -> batch shape (...), event shape `shape`: the number of classes, or a
+    tuple that ends in it for several independent choices.
+
+    >>> q = OneHotCategorical(400, (3, 10))(torch.zeros(5, 400))
+    >>> q.batch_shape, q.event_shape
+    (torch.Size([5]), torch.Size([3, 10]))
+    """
+
+    prior = UniformOneHot
+
+    def __init__(self, features: int, shape: int | Sequence[int]):
+        super().__init__()
+        self.dims = len(to_tuple(shape))
+        self.logits = to_event(features, to_tuple(shape))
+
+    def forward(self, features: Tensor) -> D.Distribution:
+        return _one_hot(self.logits(features), self.dims)
+
+
+class OneHot(D.OneHotCategorical):
+    """torch's OneHotCategorical, without the checks that it makes whatever `validate_args` says.
+
+    It wraps a `Categorical` and does not pass `validate_args` on.
+
+    >>> OneHot(torch.zeros(4)).log_prob(torch.tensor([0.0, 0.0, 1.0, 0.0])).exp()
+    tensor(0.2500)
+    """
+
+    def __init__(self, logits: Tensor):
+        self._categorical = D.Categorical(logits=logits, validate_args=False)
+        D.Distribution.__init__(self, logits.shape[:-1], logits.shape[-1:], validate_args=False)
+
+    def expand(self, batch_shape, _instance=None) -> "OneHot":
+        return OneHot(self.logits.expand(*batch_shape, -1))
+
+
+def _one_hot(logits: Tensor, dims: int) -> D.Distribution:
+    """One-hot vectors of event shape `logits.shape[-dims:]`."""
+    q = OneHot(logits)
+    return D.Independent(q, dims - 1, validate_args=False) if dims > 1 else q
+
+
+def to_tuple(shape: int | Sequence[int]) -> tuple[int, ...]:
+    return (shape,) if isinstance(shape, int) else tuple(shape)

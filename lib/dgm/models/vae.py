@@ -1,0 +1,178 @@
+"""Variational autoencoders: a latent-variable model made of three parts."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from .. import heads, nets
+
+
+class VAE(nn.Module):
+    r"""$p_\theta(x) = \int p(z) \, p_\theta(x \mid z) \, dz$, with an encoder $q_\phi(z \mid x)$.
+
+    The three parts are modules that return distributions; training maximises
+    `dgm.objectives.elbo` or `iwae`. Codes may be discrete: the integral is then a sum.
+
+    Args:
+        encoder: maps (B, *shape) to q(z | x), batch shape (B,), event shape (latent,).
+        decoder: maps (..., latent) to p(x | z), batch shape (...), event shape `shape`.
+        prior: called without arguments, returns p(z), event shape (latent,).
+
+    Source: Kingma and Welling (2014), Auto-Encoding Variational Bayes; Rezende, Mohamed and
+    Wierstra (2014).
+
+    >>> model = VAE.mlp((1, 8, 8), latent=2)
+    >>> model.posterior(torch.zeros(5, 1, 8, 8)).event_shape, model.sample(3).shape
+    (torch.Size([2]), torch.Size([3, 1, 8, 8]))
+
+    Codes of eight bits, under a prior of fair coins:
+
+    >>> VAE.mlp((1, 8, 8), latent=8, posterior=heads.Bernoulli).prior().sample().shape
+    torch.Size([8])
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.p_z = prior
+
+    def prior(self) -> Distribution:
+        """p(z), event shape (latent,)."""
+        return self.p_z()
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """q(z | x): (B, *shape) -> batch shape (B,), event shape (latent,)."""
+        return self.encoder(x)
+
+    def likelihood(self, z: Tensor) -> Distribution:
+        """p(x | z): (..., latent) -> batch shape (...), event shape `shape`."""
+        return self.decoder(z)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """Draw z from the prior, then x given z: (n, *shape)."""
+        return self.likelihood(self.prior().sample((n,))).sample()
+
+    @classmethod
+    def mlp(
+        cls,
+        shape: Sequence[int],
+        latent: int = 2,
+        hidden: Sequence[int] = (400,),
+        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
+        likelihood: Callable[..., nn.Module] = heads.Bernoulli,
+    ) -> "VAE":
+        """Multilayer perceptrons; the decoder's hidden layers are the encoder's in reverse.
+
+        Args:
+            shape: event shape of the data.
+            latent: size of a code.
+            hidden: widths of the encoder's hidden layers.
+            posterior: a head, called with (features, latent). The prior is the one the head
+                names, and N(0, I) where it names none.
+            likelihood: a head, called with (features, shape).
+        """
+        return cls._of(
+            nets.mlp(shape, *hidden),
+            nets.mlp(latent, *reversed(hidden)),
+            shape,
+            latent,
+            posterior,
+            likelihood,
+        )
+
+    @classmethod
+    def linear(
+        cls,
+        shape: Sequence[int],
+        latent: int = 2,
+        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
+        likelihood: Callable[..., nn.Module] = heads.Normal,
+    ) -> "VAE":
+        """No hidden layers: with a Normal likelihood the family of probabilistic PCA."""
+        return cls.mlp(shape, latent, (), posterior, likelihood)
+
+    @classmethod
+    def conv(
+        cls,
+        shape: Sequence[int],
+        latent: int = 2,
+        width: int = 32,
+        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
+        likelihood: Callable[..., nn.Module] = heads.Bernoulli,
+    ) -> "VAE":
+        """Strided convolutions down, transposed convolutions up. Images only."""
+        return cls._of(
+            nets.conv_encoder(shape, width),
+            nets.conv_decoder(latent, shape, width),
+            shape,
+            latent,
+            posterior,
+            likelihood,
+        )
+
+    @classmethod
+    def two_layer(
+        cls,
+        shape: Sequence[int],
+        latent: Sequence[int] = (16, 2),
+        hidden: Sequence[Sequence[int]] = ((400,), (100,)),
+        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
+        likelihood: Callable[..., nn.Module] = heads.Bernoulli,
+    ) -> "VAE":
+        r"""Two stochastic layers: the data are made of $z_1$, which is made of $z_2$.
+
+        $$p(z_2) \, p_\theta(z_1 \mid z_2) \, p_\theta(x \mid z_1), \qquad
+        q_\phi(z_1 \mid x) \, q_\phi(z_2 \mid z_1).$$
+
+        A code is $[z_1, z_2]$, one vector; posterior and prior are each a `heads.Chain`, so the KL
+        term of the ELBO is estimated from draws.
+
+        Args:
+            shape: event shape of the data.
+            latent: sizes of z_1 and z_2.
+            hidden: widths of the hidden layers between x and z_1, and of those between z_1 and z_2.
+            posterior: the head of both layers, and of $p_\theta(z_1 \mid z_2)$.
+            likelihood: a head, called with (features, shape).
+
+        Source: Burda, Grosse and Salakhutdinov (2016), section 5 (two layers).
+
+        >>> VAE.two_layer((1, 8, 8)).posterior(torch.zeros(5, 1, 8, 8)).event_shape
+        torch.Size([18])
+        """
+        (m1, m2), (lower, upper) = latent, hidden
+
+        def between(n_in, n_out, widths):
+            features = nets.mlp(n_in, *widths)
+            return nn.Sequential(features, posterior(features.out_features, n_out))
+
+        up = nets.mlp(m1, *reversed(lower))
+        top = getattr(posterior, "prior", heads.StandardNormal)(m2)
+        return cls(
+            heads.Chained(between(shape, m1, lower), between(m1, m2, upper), m2),
+            nn.Sequential(FirstOf(m1), up, likelihood(up.out_features, shape)),
+            heads.Chained(top, between(m2, m1, tuple(reversed(upper))), m1, reverse=True),
+        )
+
+    @classmethod
+    def _of(cls, down, up, shape, latent, posterior, likelihood) -> "VAE":
+        """Two feature networks, each with a head, and the prior that goes with the posterior."""
+        return cls(
+            nn.Sequential(down, posterior(down.out_features, latent)),
+            nn.Sequential(up, likelihood(up.out_features, shape)),
+            getattr(posterior, "prior", heads.StandardNormal)(latent),
+        )
+
+
+class FirstOf(nn.Module):
+    """The first n coordinates of a code: (..., latent) -> (..., n)."""
+
+    def __init__(self, n: int):
+        super().__init__()
+        self.n = n
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z[..., : self.n]

@@ -1,0 +1,128 @@
+"""The Kullback-Leibler divergence in closed form."""
+
+from torch import Tensor
+from torch import distributions as D
+from torch.nn import functional as F
+
+from ..estimators import innermost
+
+
+def kl(q: D.Distribution, p: D.Distribution) -> Tensor:
+    r"""The Kullback-Leibler divergence in closed form, in nats:
+
+    $$\operatorname{KL}(q \,\Vert\, p) = \mathbb E_{z \sim q}[\log q(z) - \log p(z)].$$
+
+    For two Normals, two Bernoullis, two OneHotCategoricals (each maybe inside `Independent`), and a
+    MultivariateNormal q against a Normal p. These are written out because the look-up inside
+    `torch.distributions.kl_divergence`, which knows many more pairs, cannot be compiled.
+
+    Shapes: batch shapes that broadcast, to (B,).
+
+    Raises:
+        ValueError: other pairs, or distributions over different codes.
+
+    Source: Kingma and Welling (2014), appendix B.
+
+    >>> import torch
+    >>> q = D.Independent(D.Normal(torch.tensor([[1.0, 0.0]]), 1.0), 1)
+    >>> p = D.Independent(D.Normal(torch.zeros(2), 1.0), 1)
+    >>> kl(q, p)
+    tensor([0.5000])
+    """
+    divergence = closed_form_kl(q, p)
+    if divergence is None:
+        names = [type(innermost(d)).__name__ for d in (q, p)]
+        raise ValueError(
+            f"q, p: no closed form for a {names[0]} against a {names[1]}; estimate it as the mean "
+            "of q.log_prob(z) - p.log_prob(z) over draws z of q"
+        )
+    return divergence
+
+
+def kl_per_coordinate(q: D.Distribution, p: D.Distribution) -> Tensor:
+    r"""$\operatorname{KL}(q(z_j) \,\Vert\, p(z_j))$, whose sum over j is `kl(q, p)`, in nats.
+
+    For the pairs of `kl` with independent coordinates: Normals, Bernoullis, OneHotCategoricals (of
+    which one vector is one coordinate).
+
+    Shapes: batch shapes that broadcast, to (B, coordinates).
+
+    Raises:
+        ValueError: other pairs, a MultivariateNormal among them, whose coordinates depend on each
+            other; or distributions over different codes.
+
+    >>> import torch
+    >>> q = D.Independent(D.Normal(torch.tensor([[1.0, 0.0]]), 1.0), 1)
+    >>> p = D.Independent(D.Normal(torch.zeros(2), 1.0), 1)
+    >>> kl_per_coordinate(q, p)
+    tensor([[0.5000, 0.0000]])
+    """
+    terms = _terms(q, p)
+    if terms is None:
+        names = [type(innermost(d)).__name__ for d in (q, p)]
+        raise ValueError(
+            f"q, p: the KL divergence of a {names[0]} from a {names[1]} is no sum over "
+            "coordinates; expected a DiagonalNormal, Bernoulli or OneHotCategorical posterior, "
+            "and a prior of its kind"
+        )
+    return terms
+
+
+def closed_form_kl(q: D.Distribution, p: D.Distribution) -> Tensor | None:
+    """KL(q || p), or None where there is no closed form: (B,)."""
+    a, b = innermost(q), innermost(p)
+    terms = _terms(q, p)  # (B, coordinates)
+    if terms is not None:
+        return terms.sum(-1)
+    if isinstance(a, D.MultivariateNormal) and isinstance(b, D.Normal):
+        return _kl_full_normal(a, b)
+    return None
+
+
+def _terms(q: D.Distribution, p: D.Distribution) -> Tensor | None:
+    """The KLs of independent coordinates, or None: (B, coordinates)."""
+    check_same_codes(q, p)
+    a, b = innermost(q), innermost(p)
+    if isinstance(a, D.Normal) and isinstance(b, D.Normal):
+        terms = _kl_normal(a, b)
+    elif isinstance(a, D.Bernoulli) and isinstance(b, D.Bernoulli):
+        terms = _kl_bernoulli(a, b)
+    elif isinstance(a, D.OneHotCategorical) and isinstance(b, D.OneHotCategorical):
+        terms = _kl_categorical(a, b)
+    else:
+        return None
+    dims = len(q.event_shape) - len(a.event_shape)  # of the independent coordinates
+    return terms.flatten(-dims) if dims else terms[..., None]
+
+
+def _kl_normal(q: D.Normal, p: D.Normal) -> Tensor:
+    """Per coordinate: (r - 1 - log r + (mu_q - mu_p)^2 / sigma_p^2) / 2, r the variances' ratio."""
+    ratio = (q.scale / p.scale).square()
+    return 0.5 * (ratio - 1 - ratio.log() + ((q.loc - p.loc) / p.scale).square())
+
+
+def _kl_full_normal(q: D.MultivariateNormal, p: D.Normal) -> Tensor:
+    """Half of tr(P^-1 L L^T) - m + d^T P^-1 d + log |P| - log |L L^T|, P diagonal: (B,)."""
+    factor = q.scale_tril / p.scale[..., None]  # (B, m, m), the Cholesky factor in units of p
+    shift = (q.loc - p.loc) / p.scale  # (B, m)
+    log_diagonal = factor.diagonal(dim1=-2, dim2=-1).log()
+    per_coordinate = factor.square().sum(-1) - 1 + shift.square() - 2 * log_diagonal
+    return 0.5 * per_coordinate.sum(-1)
+
+
+def _kl_bernoulli(q: D.Bernoulli, p: D.Bernoulli) -> Tensor:
+    """Per bit, from logits a: log q(1) = a - softplus(a), log q(0) = -softplus(a)."""
+    return q.probs * (q.logits - p.logits) + F.softplus(p.logits) - F.softplus(q.logits)
+
+
+def _kl_categorical(q: D.OneHotCategorical, p: D.OneHotCategorical) -> Tensor:
+    """Per one-hot vector; torch's `logits` of a categorical are normalised, log-probabilities."""
+    return (q.probs * (q.logits - p.logits)).sum(-1)
+
+
+def check_same_codes(q: D.Distribution, p: D.Distribution) -> None:
+    """A density and a mass, or codes of two sizes, cannot be compared."""
+    same = q.support.is_discrete == p.support.is_discrete and q.event_shape == p.event_shape
+    if not same:
+        got = [f"{type(innermost(d)).__name__}, event shape {tuple(d.event_shape)}" for d in (q, p)]
+        raise ValueError(f"q, p: got {got[0]}, and {got[1]}; expected laws of the same codes")

@@ -1,0 +1,232 @@
+"""The VAE: every constructor with every posterior, likelihood and estimator trains and samples."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from dgm import evaluate, heads, models, nets, protocols
+from dgm.estimators import exact, gumbel_softmax, pathwise, score_function, straight_through
+from dgm.objectives import elbo, iwae
+from dgm.train import fit, gradient_step
+
+VAE = models.VAE
+leave_one_out = partial(score_function, baseline="leave-one-out")
+SHAPE = (1, 8, 8)
+
+
+@pytest.fixture(autouse=True)
+def cpu(monkeypatch):
+    monkeypatch.setenv("DGM_DEVICE", "cpu")
+    torch.manual_seed(0)
+
+
+LIKELIHOODS = {
+    "Bernoulli": heads.Bernoulli,
+    "Normal": heads.Normal,
+    "Categorical": partial(heads.Categorical, levels=5),
+}
+MODELS = {
+    "mlp": partial(VAE.mlp, SHAPE, hidden=(16,)),
+    "two hidden layers": partial(VAE.mlp, SHAPE, hidden=(16, 8)),
+    "linear": partial(VAE.linear, SHAPE),
+    "conv": partial(VAE.conv, SHAPE, width=4),
+    "conv in colour": partial(VAE.conv, (3, 9, 11), width=4),
+}
+# a posterior, its size of code, and the estimators that serve it
+POSTERIORS = {
+    "DiagonalNormal": (heads.DiagonalNormal, 2, [pathwise, score_function]),
+    "FullNormal": (heads.FullNormal, 3, [pathwise, score_function]),
+    "Bernoulli": (
+        heads.Bernoulli,
+        4,
+        [leave_one_out, gumbel_softmax, straight_through, exact],
+    ),
+    "OneHotCategorical": (
+        heads.OneHotCategorical,
+        4,
+        [leave_one_out, gumbel_softmax, straight_through, exact],
+    ),
+}
+
+
+def event(model):
+    return tuple(model.likelihood(model.prior().sample()).event_shape)
+
+
+@pytest.mark.parametrize("constructor", MODELS)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_shapes_samples_and_protocol(constructor, likelihood, posterior):
+    head, latent, estimators = POSTERIORS[posterior]
+    model = MODELS[constructor](latent=latent, posterior=head, likelihood=LIKELIHOODS[likelihood])
+    assert isinstance(model, protocols.LatentVariable)
+    shape = event(model)
+    x = model.sample(3)
+    assert x.shape == (3, *shape)
+    assert not x.requires_grad
+    assert model.likelihood(torch.zeros(5, 3, latent)).support.check(x).all()
+    q, p = model.posterior(x), model.prior()
+    assert (q.batch_shape, q.event_shape) == ((3,), (latent,))
+    assert (p.batch_shape, p.event_shape) == ((), (latent,))
+    assert type(q) is type(p) or posterior == "FullNormal"
+    assert model.likelihood(q.sample((5,))).log_prob(x).shape == (5, 3)
+    assert elbo(model, x, estimator=partial(estimators[0]), k=2).shape == (3,)
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_training_raises_every_objective(posterior):
+    """Four images, learned by heart: a bound on log p rises by nats, whatever the estimator."""
+    head, latent, estimators = POSTERIORS[posterior]
+    x = torch.bernoulli(torch.full((4, *SHAPE), 0.3))
+    for estimator in estimators:
+        for bound in (elbo, iwae):
+            if bound is iwae and estimator is gumbel_softmax:
+                continue  # refused
+            torch.manual_seed(1)
+            model = VAE.mlp(SHAPE, latent=latent, hidden=(32,), posterior=head)
+            objective = partial(bound, k=4, estimator=estimator)
+            if estimator is exact:
+                objective = partial(bound, k=1, estimator=estimator)
+            step = gradient_step(model, objective, lr=1e-2)
+            history = fit(step, [(x,)] * 20, epochs=2, progress=False)
+            assert history["objective"][1] > history["objective"][0] + 5
+
+
+def test_codes_of_several_choices():
+    model = VAE.mlp(SHAPE, latent=(3, 5), posterior=heads.OneHotCategorical, hidden=(16,))
+    x = model.sample(4)
+    assert model.posterior(x).event_shape == (3, 5)
+    assert elbo(model, x, k=2, estimator=leave_one_out).shape == (4,)
+    step = gradient_step(model, partial(elbo, estimator=gumbel_softmax))
+    assert step((x,))["objective"].isfinite()
+
+
+@pytest.mark.parametrize("constructor", MODELS)
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_forward_and_backward_on_the_meta_device(constructor, posterior):
+    """A tensor made on the CPU inside the model or an objective would meet one on `meta`."""
+    head, latent, estimators = POSTERIORS[posterior]
+    model = MODELS[constructor](latent=latent, posterior=head)
+    shape = event(model)
+    model = model.to("meta")
+    for estimator in estimators:
+        x = torch.empty(3, *shape, device="meta")
+        bounds = [elbo] if estimator is gumbel_softmax else [elbo, iwae]
+        for bound in bounds:
+            model.zero_grad(set_to_none=True)
+            bound(model, x, k=2, estimator=estimator).sum().backward()
+            assert all(p.grad is not None for p in model.parameters())
+    assert model.sample(2).shape == (2, *shape)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_a_step_on_the_gpu(posterior):
+    head, latent, estimators = POSTERIORS[posterior]
+    model = VAE.mlp(SHAPE, latent=latent, posterior=head).cuda()
+    x = model.sample(5)
+    assert x.is_cuda
+    for estimator in estimators:
+        elbo(model, x, k=2, estimator=estimator).sum().backward()
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_double_precision_throughout(posterior):
+    head, latent, estimators = POSTERIORS[posterior]
+    model = VAE.mlp(SHAPE, latent=latent, posterior=head).double()
+    x = model.sample(2)
+    for estimator in estimators:
+        assert elbo(model, x, k=2, estimator=estimator).dtype == torch.float64
+
+
+@pytest.mark.parametrize("posterior", ["DiagonalNormal", "Bernoulli"])
+def test_a_resumed_run_is_the_run_that_was_never_stopped(tmp_path, posterior):
+    head, latent, estimators = POSTERIORS[posterior]
+    x = torch.bernoulli(torch.full((8, *SHAPE), 0.3))
+    batches = [(x[:4],), (x[4:],)]
+
+    def new_step():
+        torch.manual_seed(1)
+        model = VAE.mlp(SHAPE, latent=latent, hidden=(8,), posterior=head)
+        return gradient_step(model, partial(elbo, k=2, estimator=estimators[0]))
+
+    whole, first, second = new_step(), new_step(), new_step()
+    torch.manual_seed(2)
+    fit(whole, batches, epochs=3, progress=False)
+    torch.manual_seed(2)
+    fit(first, batches, epochs=1, checkpoint=tmp_path / "run.pt", progress=False)
+    fit(second, batches, epochs=3, checkpoint=tmp_path / "run.pt", progress=False)
+    for a, b in zip(whole.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for model in (whole.model, second.model):
+        torch.manual_seed(3)
+        model.drawn = model.sample(2)
+    assert torch.equal(whole.model.drawn, second.model.drawn)
+
+
+def test_a_sample_is_a_code_from_the_prior_decoded_and_drawn():
+    """A decoder that copies the code: pixels are then as the prior's bits, one in four both one."""
+
+    class Copy(nn.Module):
+        def forward(self, z):
+            return torch.distributions.Independent(
+                torch.distributions.Bernoulli(logits=40 * (z - 0.5), validate_args=False), 1
+            )
+
+    model = VAE(heads.Bernoulli(2, 2), Copy(), heads.FairCoins(2))
+    x = model.sample(4000)
+    both = (x.sum(1) == 2).float()
+    assert (both.mean() - 0.25).abs() < 4 * (0.25 * 0.75 / 4000) ** 0.5
+
+
+def test_parts_can_be_swapped_by_hand():
+    encoder = nn.Sequential(nets.mlp(SHAPE, 16), heads.DiagonalNormal(16, 2))
+    decoder = nn.Sequential(nets.conv_decoder(2, SHAPE, 4), heads.Bernoulli((4, 8, 8), SHAPE))
+    model = VAE(encoder, decoder, heads.StandardNormal(2))
+    assert elbo(model, model.sample(3)).shape == (3,)
+
+
+def test_the_posteriors_mean_is_the_code():
+    model = VAE.mlp(SHAPE, latent=2)
+    x = model.sample(3)
+    torch.testing.assert_close(evaluate.encode(model, x), model.posterior(x).mean)
+
+
+def test_grey_images_are_no_data_of_a_bernoulli_likelihood():
+    step = gradient_step(VAE.mlp(SHAPE), elbo)
+    with pytest.raises(ValueError, match="outside the support of the likelihood"):
+        fit(step, [(torch.rand(4, *SHAPE),)], epochs=1, progress=False)
+
+
+def test_hidden_layers_are_mirrored():
+    model = VAE.mlp((2,), latent=1, hidden=(5, 3), likelihood=heads.Normal)
+    widths = [m.out_features for m in model.modules() if isinstance(m, nn.Linear)]
+    assert widths == [5, 3, 2, 3, 5, 2]  # the encoder ends in a mean and a log-variance
+
+
+def test_conv_refuses_points():
+    with pytest.raises(ValueError, match="expected .channels, height, width"):
+        VAE.conv((2,))
+
+
+@pytest.mark.parametrize(
+    ("prior", "log_mass"),
+    [
+        (heads.StandardNormal(3), torch.distributions.Normal(0, 1).log_prob(torch.ones(3)).sum()),
+        (heads.FairCoins(3), torch.tensor(1 / 8).log()),
+        (heads.FairCoins((2, 3)), torch.tensor(1 / 64).log()),
+        (heads.UniformOneHot(5), torch.tensor(1 / 5).log()),
+        (heads.UniformOneHot((2, 5)), torch.tensor(1 / 25).log()),
+    ],
+)
+def test_priors_have_no_parameters_and_the_right_density(prior, log_mass):
+    assert not list(prior.parameters())
+    p = prior()
+    z = p.sample((4,))
+    assert p.support.check(z).all()
+    if isinstance(prior, heads.StandardNormal):
+        z = torch.ones(4, 3)
+    torch.testing.assert_close(p.log_prob(z), log_mass.expand(4))
