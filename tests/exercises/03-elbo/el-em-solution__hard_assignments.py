@@ -1,0 +1,8 @@
+def e_step(x, weights, means):
+    log_p = weights.log() + x @ means.log().T + (1 - x) @ (1 - means).log().T
+    return F.one_hot(log_p.argmax(1), len(weights)).float()
+
+
+def m_step(x, r):
+    n = r.sum(0)
+    return n / len(x), (r.T @ x / n[:, None].clamp_min(1e-9)).clamp(0.001, 0.999)
