@@ -1,6 +1,22 @@
 """The models. Each is built from its event shape alone: `Model(shape)`; the rest has defaults."""
 
 from .autoencoder import Autoencoder
-from .linear import PCA
+from .conditional import ConditionalVAE
+from .gan import Critic, Generator
+from .linear import PCA, PPCA
+from .mixtures import BernoulliMixture, GaussianMixture
+from .rbm import RBM
+from .vae import VAE
 
-__all__ = ["PCA", "Autoencoder"]
+__all__ = [
+    "PCA",
+    "PPCA",
+    "RBM",
+    "VAE",
+    "Autoencoder",
+    "BernoulliMixture",
+    "ConditionalVAE",
+    "Critic",
+    "GaussianMixture",
+    "Generator",
+]
