@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dgm import bench
+from dgm.bench import measure, report, sampling, ways
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -17,7 +17,7 @@ def cpu(monkeypatch, tmp_path):
 
 def same_weights():
     """The usual VAE, and ours with its weights: one layer for mu and log sigma^2 instead of two."""
-    usual, ours = bench.UsualVAE(), bench.OurVAE()
+    usual, ours = ways.UsualVAE(), ways.OurVAE()
     fc1, fc21, fc22, fc3, fc4 = usual.children()
     linear = [m for m in ours.modules() if isinstance(m, torch.nn.Linear)]
     for kind in ("weight", "bias"):
@@ -30,12 +30,12 @@ def same_weights():
 
 def test_both_epochs_take_the_same_path():
     usual, ours = same_weights()
-    batches = list(bench.our_batches(4 * bench.BATCH))
+    batches = list(ways.our_batches(4 * ways.BATCH))
     torch.manual_seed(1)  # the same noise
-    loss = bench.usual_epoch(usual, batches)
+    loss = ways.usual_epoch(usual, batches)
     torch.manual_seed(1)
     # Three of the four losses come after an update, so that the updates agree too.
-    assert bench.our_epoch(ours, batches) == pytest.approx(loss, rel=1e-4)
+    assert ways.our_epoch(ours, batches) == pytest.approx(loss, rel=1e-4)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -46,7 +46,7 @@ def test_both_ways_feed_the_same_images(workers):
         order = x.flatten(1).double().sum(1).argsort(stable=True)
         return x[order], y[order]
 
-    usual, ours = bench.usual_batches(200, workers), bench.our_batches(200)
+    usual, ours = ways.usual_batches(200, workers), ways.our_batches(200)
     assert [len(x) for x, _ in usual] == [len(x) for x, _ in ours] == [128, 72]
     for theirs, own in zip(in_order(usual), in_order(ours), strict=True):
         assert theirs.equal(own)
@@ -54,7 +54,7 @@ def test_both_ways_feed_the_same_images(workers):
 
 def test_start_up():
     def is_quick():
-        seconds, imported = bench.startup()
+        seconds, imported = measure.startup()
         assert imported == []
         return seconds < 0.3
 
@@ -63,13 +63,27 @@ def test_start_up():
 
 def test_a_way_is_measured_and_a_missed_target_said():
     results = {}
-    task = next(iter(bench.TASKS))
+    task = next(iter(ways.TASKS))
     for way in ("DataLoader, 0 workers", "dgm"):
-        rate, memory = bench.measure(task, way, "cpu", n=200)
+        rate, memory = measure.measure(task, way, "cpu", n=200)
         assert rate > 0
         assert 50 < memory < 100_000  # MiB
         results[way] = [(1000.0, memory)]
-    table = "\n".join(bench.task_table(task, results))
+    table = "\n".join(report.task_table(task, results))
     assert "50 times: missed" in table
     results["dgm"] = [(51_000.0, 100.0)]
-    assert "50 times: met" in "\n".join(bench.task_table(task, results))
+    assert "50 times: met" in "\n".join(report.task_table(task, results))
+
+
+def test_sampling_is_measured_and_a_missed_target_said(monkeypatch):
+    monkeypatch.setattr(sampling, "SHAPE", (1, 4, 4))
+    monkeypatch.setattr(sampling, "PIXELS", 16)
+    naive, incremental = sampling.sampling("NADE", 2, "cpu")
+    assert naive > 0
+    assert incremental > 0
+    results = {("Transformer", 1): [(10.0, 1.0)], ("NADE", 64): [(10.0, 1.0)]}
+    table = report.sampling_table(results)
+    assert "20 times: missed" in table[1]
+    assert "target" not in table[2]
+    results["Transformer", 1] = [(21.0, 1.0)]
+    assert "20 times: met" in report.sampling_table(results)[1]

@@ -278,7 +278,9 @@ def bump_exactly(mu, log_sigma, theta):
 
 
 @pytest.mark.parametrize(
-    "estimator", [pathwise, score_function, leave_one_out, measure_valued], ids=str
+    "estimator",
+    [pathwise, score_function, leave_one_out, measure_valued],
+    ids=["pathwise", "score", "leave-one-out", "measure-valued"],
 )
 def test_logmeanexp_of_normal_draws_against_quadrature(estimator):
     parameters = [t(0.3), t(-0.2), t(1.4)]

@@ -16,6 +16,7 @@ from .likelihood import (
     rate_distortion,
 )
 from .representation import (
+    bits_per_dimension,
     encode,
     knn,
     linear_probe,
@@ -40,6 +41,7 @@ __all__ = [
     "Classifier",
     "active_units",
     "aggregate_posterior",
+    "bits_per_dimension",
     "copying",
     "encode",
     "frechet_distance",

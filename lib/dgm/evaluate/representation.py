@@ -3,7 +3,8 @@
 Classifiers on codes come from scikit-learn, which is imported when one is fitted.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -128,6 +129,24 @@ def mean_log_prob(model: Tractable, x: Tensor, batch_size: int = 1000) -> tuple[
         parts.append(values)
     values = torch.cat(parts).cpu().double()  # (N,)
     return values.mean().item(), (values.std() / len(values) ** 0.5).item()
+
+
+def bits_per_dimension(log_prob: Tensor | float, shape: Sequence[int]) -> Tensor | float:
+    r"""$-\log_2 p(x) / D$, from $\log p(x)$ in nats: bits per coordinate, the fewer the better.
+
+    To code x with the model takes so many bits per coordinate, hence independent coordinates with
+    L equally likely levels cost log2 L. It is for discrete data: of a density the number depends on
+    the unit of x.
+
+    Args:
+        log_prob: nats, of one example or of many, or a mean.
+        shape: event shape; D is the product.
+
+    >>> coins = torch.full((1, 8, 8), 0.5)
+    >>> bits_per_dimension(coins.log().sum(), coins.shape)
+    tensor(1.)
+    """
+    return -log_prob / (math.prod(shape) * math.log(2))
 
 
 def linear_probe(model, data: Dataset) -> float:

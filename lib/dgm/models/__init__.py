@@ -1,6 +1,7 @@
 """The models. Each is built from its event shape alone: `Model(shape)`; the rest has defaults."""
 
 from .autoencoder import Autoencoder
+from .autoregressive import FVSBN, LSTM, MADE, NADE, GatedPixelCNN, PixelCNN, Transformer
 from .conditional import ConditionalVAE
 from .gan import Critic, Generator
 from .linear import PCA, PPCA
@@ -9,6 +10,10 @@ from .rbm import RBM
 from .vae import VAE
 
 __all__ = [
+    "FVSBN",
+    "LSTM",
+    "MADE",
+    "NADE",
     "PCA",
     "PPCA",
     "RBM",
@@ -17,6 +22,9 @@ __all__ = [
     "BernoulliMixture",
     "ConditionalVAE",
     "Critic",
+    "GatedPixelCNN",
     "GaussianMixture",
     "Generator",
+    "PixelCNN",
+    "Transformer",
 ]

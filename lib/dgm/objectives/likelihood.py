@@ -2,20 +2,23 @@
 
 from torch import Tensor
 
-from ..protocols import Tractable
+from ..protocols import Tractable, given
 
 
 def log_likelihood(model: Tractable, x: Tensor, y: Tensor | None = None) -> Tensor:
-    r"""$\log p_\theta(x)$ in nats: maximum likelihood.
+    r"""$\log p_\theta(x)$ in nats, of a conditional model $\log p_\theta(x \mid y)$.
 
-    Shapes: x (B, *event) -> (B,). `y` is not used.
+    Its maximisation is maximum likelihood. Shapes: x (B, *event) -> (B,).
+
+    Raises:
+        ValueError: a conditional model got no labels.
 
     >>> import torch
     >>> from torch.distributions import Normal
     >>> log_likelihood(Normal(0.0, 1.0), torch.zeros(3))
     tensor([-0.9189, -0.9189, -0.9189])
     """
-    return model.log_prob(x)
+    return model.log_prob(x, **given(model, y))
 
 
 def reconstruction(model, x: Tensor, y: Tensor | None = None) -> Tensor:
