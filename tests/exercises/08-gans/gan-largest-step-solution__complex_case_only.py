@@ -1,0 +1,2 @@
+def largest_step(gamma):
+    return 4 * gamma

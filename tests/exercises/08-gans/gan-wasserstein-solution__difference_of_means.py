@@ -1,0 +1,2 @@
+def wasserstein(x, y):
+    return (x.mean() - y.mean()).abs()
