@@ -1,0 +1,2 @@
+def implied_sigma(weight, D):
+    return math.sqrt(weight / 2)

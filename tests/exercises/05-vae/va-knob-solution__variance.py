@@ -1,0 +1,2 @@
+def implied_sigma(weight, D):
+    return D * weight / 2

@@ -1,0 +1,2 @@
+def weighted_vote(log_w):
+    return (log_w.softmax(0) * log_w).sum(0)
