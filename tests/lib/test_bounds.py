@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from tests.standard_error import standard_errors_off
 from torch import distributions as D
 from torch import nn
 from torch.distributions.kl import kl_divergence
@@ -31,12 +32,6 @@ def double():
     yield
     torch.set_default_dtype(torch.float32)
     D.Distribution.set_default_validate_args(True)  # torch.compile switches it off for good
-
-
-def standard_errors_off(samples, truth):
-    """By how many standard errors the mean of samples (N, ...) misses the truth, at most."""
-    error = (samples.mean(0) - truth).abs()
-    return (error / (samples.std(0) / len(samples) ** 0.5 + 1e-9)).max()
 
 
 # --- KL divergences ---

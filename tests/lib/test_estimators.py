@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 import torch
+from tests.standard_error import standard_errors_off
 from torch import distributions as D
 
 from dgm import heads
@@ -35,13 +36,6 @@ def double():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
-
-
-def standard_errors_off(samples, truth):
-    """By how many standard errors the mean of samples (N, ...) misses the truth, at most."""
-    error = (samples.mean(0) - truth).abs()
-    # the last term: rounding, where the samples do not vary at all
-    return (error / (samples.std(0) / len(samples) ** 0.5 + 1e-9)).max()
 
 
 def exact_gradient(expectation, parameters):

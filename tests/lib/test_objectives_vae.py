@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from tests.standard_error import standard_errors_off
 from torch import distributions as D
 from torch import nn
 
@@ -24,12 +25,6 @@ def double(monkeypatch):
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
-
-
-def standard_errors_off(samples, truth):
-    """By how many standard errors the mean of samples (N, ...) misses the truth, at most."""
-    error = (samples.mean(0) - truth).abs()
-    return (error / (samples.std(0) / len(samples) ** 0.5 + 1e-9)).max()
 
 
 def gradient(value, parameters):
