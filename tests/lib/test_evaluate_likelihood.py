@@ -114,7 +114,7 @@ def test_the_bound_rises_to_the_evidence_from_below():
     x = model.sample(1)
     gaps = {}
     for k, repeats in ((1, 200), (20, 3000), (1000, 200)):
-        estimates = evaluate.importance_weighted(model, x.expand(repeats, 4), k)
+        estimates = evaluate.importance_weighted(model, x.expand(repeats, 4), k=k)
         gaps[k] = evaluate.mean_and_error(model.log_prob(x) - estimates)
     relative_variance = (1.5**2 / math.sqrt(2 * 1.5**2 - 1)) ** 2 - 1
     gap, error = gaps[20]
@@ -296,6 +296,57 @@ def test_active_units_are_those_whose_mean_moves():
     assert evaluate.active_units(Encoder(), x, threshold=1e-3).tolist() == [True, True, False]
 
 
+# ---------------------------------------------------------------- conditional models
+
+
+class Shifted(Factor):
+    """x = W z + a shift by the label + sigma eps: given y, x less its shift is a `Factor`'s."""
+
+    conditional = True
+    shifts = torch.tensor([[0.0, 1.0, 0.0, 2.0], [3.0, 0.0, -1.0, 0.0]], dtype=torch.float64)
+
+    def prior(self, y):
+        return normal(torch.zeros(len(y), 2).double(), torch.ones(len(y), 2).double())
+
+    def posterior(self, x, y):
+        return super().posterior(x - self.shifts[y])
+
+    def likelihood(self, z, y):
+        mean = z @ self.weight.T + self.shifts[y]  # (k, B, 4)
+        return normal(mean, torch.full_like(mean, self.sigma))
+
+
+def test_a_conditional_model_is_evaluated_given_the_labels():
+    """At the exact posterior one draw is exact, and minus rate and distortion is log p(x | y)."""
+    torch.manual_seed(0)
+    y = torch.tensor([0, 1, 1, 0, 1])
+    x = Factor().sample(5) + Shifted.shifts[y]
+    log_p = Factor().log_prob(x - Shifted.shifts[y])
+    torch.testing.assert_close(evaluate.importance_weighted(Shifted(), x, y, k=1), log_p)
+    bounds = [-sum(evaluate.rate_distortion(Shifted(), x, y, 100, 2)) for _ in range(100)]
+    mean, error = evaluate.mean_and_error(torch.tensor(bounds))
+    assert abs(mean - log_p.mean()) < 4 * error < 0.1
+
+
+def test_codes_of_a_conditional_model():
+    torch.manual_seed(0)
+    y = torch.tensor([0, 1, 1, 0, 1])
+    x = Factor().sample(5) + Shifted.shifts[y]
+    expected = Factor().posterior(x - Shifted.shifts[y]).mean
+    torch.testing.assert_close(evaluate.encode(Shifted(), x, y, batch_size=2), expected)
+    # every example at its class's own shift: given the label, no code moves
+    assert not evaluate.active_units(Shifted(), Shifted.shifts[y], y).any()
+    assert evaluate.active_units(Shifted(), Shifted.shifts[y], 0 * y).any()
+
+
+def test_the_aggregate_posterior_of_one_class():
+    x, y = Factor().sample(6) + Shifted.shifts[1], torch.ones(6, dtype=torch.long)
+    torch.manual_seed(0)
+    parts = evaluate.aggregate_posterior(Shifted(), x, y)
+    torch.manual_seed(0)
+    assert parts == pytest.approx(evaluate.aggregate_posterior(Factor(), x - Shifted.shifts[1]))
+
+
 # ---------------------------------------------------------------- means, errors, bad arguments
 
 
@@ -325,6 +376,13 @@ X = torch.zeros(3, 4, dtype=torch.float64)
         (lambda: evaluate.active_units(Factor(), X[:1]), "x: got 1 examples"),
         (lambda: evaluate.active_units(Factor(), X, threshold=-1), "threshold: got -1"),
         (lambda: evaluate.aggregate_posterior(Factor(), X, k=1), "k: got 1"),
+        (lambda: evaluate.importance_weighted(Shifted(), X), "y: got None"),
+        (lambda: evaluate.encode(Shifted(), X), "y: got None"),
+        (lambda: evaluate.rate_distortion(Shifted(), X, torch.tensor([0, 1])), "y: got shape"),
+        (
+            lambda: evaluate.aggregate_posterior(Shifted(), X, torch.tensor([0, 1, 1])),
+            r"y: got labels \[0, 1\]",
+        ),
         (lambda: evaluate.mean_and_error(X), "values: got shape"),
         (lambda: evaluate.mean_and_error(X[0, :1]), "values: got shape"),
     ],

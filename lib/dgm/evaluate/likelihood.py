@@ -3,6 +3,8 @@
 The evidence log p(x) is estimated by importance sampling. Its lower bound is taken apart twice:
 into rate and distortion, and the rate into what a code tells about its example and how far the
 codes as a whole lie from the prior.
+
+Of a conditional model every distribution is given the label y as well: log p(x | y) is estimated.
 """
 
 import math
@@ -14,13 +16,13 @@ from torch.distributions import Distribution
 
 from ..estimators import logmeanexp
 from ..objectives.divergences import closed_form_kl
-from ..protocols import LatentVariable
-from .representation import encode
+from ..protocols import LatentVariable, given
+from .representation import batches, encode
 
 
 @torch.no_grad()
 def importance_weighted(
-    model: LatentVariable, x: Tensor, k: int = 5000, chunk: int = 500
+    model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 5000, chunk: int = 500
 ) -> Tensor:
     r"""Estimates of $\log p_\theta(x)$ in nats, one per example, from k draws each:
 
@@ -37,6 +39,7 @@ def importance_weighted(
     Args:
         model: has `prior`, `posterior` and `likelihood`.
         x: (N, *event).
+        y: labels (N,), for a conditional model.
         k: draws per example.
         chunk: how many codes are decoded at a time.
 
@@ -45,7 +48,8 @@ def importance_weighted(
 
     Raises:
         ValueError: k or chunk is no positive integer, the model is no latent-variable model, there
-            are no examples, or x lies outside the support of the likelihood.
+            are no examples, x lies outside the support of the likelihood, or a conditional model
+            did not get one label per example.
 
     Source: Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders, section 5.
 
@@ -53,23 +57,29 @@ def importance_weighted(
     >>> importance_weighted(VAE.mlp((1, 8, 8)), torch.ones(3, 1, 8, 8), k=100).shape
     torch.Size([3])
     """
-    _check(model, x, k=k, chunk=chunk)
-    return torch.cat([logmeanexp(_log_weights(model, one, k, chunk)) for one in x.split(1)])
+    _check(model, x, y, k=k, chunk=chunk)
+    weights = (_log_weights(model, *one, k, chunk) for one in batches(x, y, 1))
+    return torch.cat([logmeanexp(log_w) for log_w in weights])
 
 
-def _log_weights(model: LatentVariable, x: Tensor, k: int, chunk: int) -> Tensor:
+def _log_weights(model: LatentVariable, x: Tensor, y: Tensor | None, k: int, chunk: int) -> Tensor:
     """log p(x, z) - log q(z | x) for k draws z of q(z | x): (k, B)."""
-    prior, q = model.prior(), model.posterior(x)
+    label = given(model, y)
+    prior, q = model.prior(**label), model.posterior(x, **label)
 
     def log_w(z: Tensor) -> Tensor:  # (chunk, B, latent) -> (chunk, B)
-        return _log_likelihood(model, z, x) + prior.log_prob(z) - q.log_prob(z)
+        return _log_likelihood(model, z, x, y) + prior.log_prob(z) - q.log_prob(z)
 
     return torch.cat([log_w(z) for z in q.sample((k,)).split(chunk)])
 
 
 @torch.no_grad()
 def rate_distortion(
-    model: LatentVariable, x: Tensor, k: int = 1, batch_size: int = 1000
+    model: LatentVariable,
+    x: Tensor,
+    y: Tensor | None = None,
+    k: int = 1,
+    batch_size: int = 1000,
 ) -> tuple[float, float]:
     r"""Rate and distortion, in nats per example. Minus their sum is the mean ELBO.
 
@@ -82,6 +92,7 @@ def rate_distortion(
     Args:
         model: has `prior`, `posterior` and `likelihood`.
         x: (N, *event).
+        y: labels (N,), for a conditional model.
         k: draws per example.
         batch_size: examples at a time, each with its k draws.
 
@@ -98,19 +109,22 @@ def rate_distortion(
     >>> rate > 0
     True
     """
-    _check(model, x, k=k, batch_size=batch_size)
+    _check(model, x, y, k=k, batch_size=batch_size)
     rates, distortions = [], []
-    for batch in x.split(batch_size):
-        prior, q = model.prior(), model.posterior(batch)
+    for x_b, y_b in batches(x, y, batch_size):
+        label = given(model, y_b)
+        prior, q = model.prior(**label), model.posterior(x_b, **label)
         z = q.sample((k,))  # (k, B, latent)
         rate = closed_form_kl(q, prior)  # (B,)
         rates.append((q.log_prob(z) - prior.log_prob(z)).mean(0) if rate is None else rate)
-        distortions.append(-_log_likelihood(model, z, batch).mean(0))
+        distortions.append(-_log_likelihood(model, z, x_b, y_b).mean(0))
     return torch.cat(rates).mean().item(), torch.cat(distortions).mean().item()
 
 
 @torch.no_grad()
-def active_units(model: LatentVariable, x: Tensor, threshold: float = 1e-2) -> Tensor:
+def active_units(
+    model: LatentVariable, x: Tensor, y: Tensor | None = None, threshold: float = 1e-2
+) -> Tensor:
     r"""Which coordinates of the code answer to the data: those with
     $\operatorname{Var}_x(\mathbb E_{q_\phi(z \mid x)}[z_j]) > $ threshold.
 
@@ -119,14 +133,15 @@ def active_units(model: LatentVariable, x: Tensor, threshold: float = 1e-2) -> T
 
     Args:
         x: (N, *event), N of at least 2.
+        y: labels (N,), for a conditional model.
         threshold: in units of the prior's variance if that is one.
 
     Returns:
         (latent,), true for active units; its sum is their number.
 
     Raises:
-        ValueError: the model is no latent-variable model, there are fewer than two examples, or the
-            threshold is negative.
+        ValueError: the model is no latent-variable model, there are fewer than two examples, the
+            threshold is negative, or a conditional model did not get one label per example.
 
     Source: Burda, Grosse and Salakhutdinov (2016), section 5.2.
 
@@ -134,10 +149,10 @@ def active_units(model: LatentVariable, x: Tensor, threshold: float = 1e-2) -> T
     >>> active_units(VAE.mlp((1, 8, 8), latent=5), torch.rand(10, 1, 8, 8)).shape
     torch.Size([5])
     """
-    _check(model, x, at_least=2)
+    _check(model, x, y, at_least=2)
     if threshold < 0:
         raise ValueError(f"threshold: got {threshold}, expected a variance, 0 or more")
-    return encode(model, x).var(0) > threshold
+    return encode(model, x, y).var(0) > threshold
 
 
 class AggregatePosterior(NamedTuple):
@@ -151,7 +166,7 @@ class AggregatePosterior(NamedTuple):
 
 @torch.no_grad()
 def aggregate_posterior(
-    model: LatentVariable, x: Tensor, k: int = 10, chunk: int = 100
+    model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 10, chunk: int = 100
 ) -> AggregatePosterior:
     r"""The rate taken apart: what a code tells about its example, and a misfit to the prior.
 
@@ -170,6 +185,8 @@ def aggregate_posterior(
     Args:
         model: has `prior` and `posterior`.
         x: (N, *event).
+        y: labels (N,), for a conditional model, all the same: every class has an aggregate
+            posterior and a prior of its own.
         k: draws per example, at least 2, for the standard errors.
         chunk: how many of the N k draws are compared with all N posteriors at a time.
 
@@ -177,7 +194,8 @@ def aggregate_posterior(
         `AggregatePosterior`. The standard errors are those of the draws, for the N examples given.
 
     Raises:
-        ValueError: k is less than 2, chunk is no positive integer, or as `importance_weighted`.
+        ValueError: k is less than 2, chunk is no positive integer, the labels differ, or as
+            `importance_weighted`.
 
     Source: Hoffman and Johnson (2016), ELBO Surgery, section 2; the bias is that of van den Oord et
     al. (2018), Representation Learning with Contrastive Predictive Coding, appendix A.
@@ -187,10 +205,13 @@ def aggregate_posterior(
     >>> parts.mutual_information < math.log(20)
     True
     """
-    _check(model, x, k=k, chunk=chunk)
+    _check(model, x, y, k=k, chunk=chunk)
     if k < 2:
         raise ValueError(f"k: got {k}, expected at least 2 draws for a standard error")
-    prior, q = model.prior(), model.posterior(x)
+    label = given(model, y)
+    if label and (y != y[0]).any():
+        raise ValueError(f"y: got labels {y.unique().tolist()}, expected examples of one class")
+    prior, q = model.prior(**label), model.posterior(x, **label)
     z = q.sample((k,))  # (k, N, latent)
     own = q.log_prob(z)  # (k, N)
     marginal = torch.cat([_log_mixture(q, part) for part in z.flatten(0, 1).split(chunk)])  # (k N,)
@@ -229,9 +250,9 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
     return values.mean().item(), (values.std() / len(values) ** 0.5).item()
 
 
-def _log_likelihood(model: LatentVariable, z: Tensor, x: Tensor) -> Tensor:
+def _log_likelihood(model: LatentVariable, z: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
     """log p(x | z), of data on the likelihood's support: (k, B, latent), (B, *event) -> (k, B)."""
-    p = model.likelihood(z)
+    p = model.likelihood(z, **given(model, y))
     if not p.support.check(x).all():
         raise ValueError(
             f"x: got values outside the support of the likelihood ({p.support}); for a Bernoulli "
@@ -240,7 +261,7 @@ def _log_likelihood(model: LatentVariable, z: Tensor, x: Tensor) -> Tensor:
     return p.log_prob(x)
 
 
-def _check(model, x: Tensor, at_least: int = 1, **counts: int) -> None:
+def _check(model, x: Tensor, y: Tensor | None, at_least: int = 1, **counts: int) -> None:
     if not isinstance(model, LatentVariable):
         raise ValueError(
             f"model: got {type(model).__name__}, expected one with prior, posterior and likelihood"
@@ -250,3 +271,7 @@ def _check(model, x: Tensor, at_least: int = 1, **counts: int) -> None:
             raise ValueError(f"{name}: got {count!r}, expected a positive integer")
     if len(x) < at_least:
         raise ValueError(f"x: got {len(x)} examples, expected at least {at_least}")
+    if given(model, y) and y.shape != x.shape[:1]:
+        raise ValueError(
+            f"y: got shape {tuple(y.shape)}, expected ({len(x)},), a label per example"
+        )

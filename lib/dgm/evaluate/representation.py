@@ -4,28 +4,37 @@ Classifiers on codes come from scikit-learn, which is imported when one is fitte
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 
 import torch
 from torch import Tensor
 
 from ..data import Dataset
-from ..protocols import Tractable
+from ..protocols import Tractable, given
 
 
 @torch.no_grad()
-def encode(model, x: Tensor, batch_size: int = 1000) -> Tensor:
+def encode(model, x: Tensor, y: Tensor | None = None, batch_size: int = 1000) -> Tensor:
     """Codes of images, in batches: (N, *event) -> (N, latent).
 
     The code is `model.encode(x)` for an autoencoder and the mean of `model.posterior(x)` for a
-    latent-variable model.
+    latent-variable model, of `model.posterior(x, y)` for a conditional one.
 
     >>> from dgm.models import PCA
     >>> encode(PCA((1, 8, 8)), torch.rand(5, 1, 8, 8)).shape
     torch.Size([5, 2])
     """
-    code = model.encode if hasattr(model, "encode") else lambda batch: model.posterior(batch).mean
-    return torch.cat([code(batch) for batch in x.split(batch_size)])
+    if hasattr(model, "encode"):
+        return torch.cat([model.encode(batch) for batch in x.split(batch_size)])
+    codes = (model.posterior(b, **given(model, y_b)) for b, y_b in batches(x, y, batch_size))
+    return torch.cat([q.mean for q in codes])
+
+
+def batches(x: Tensor, y: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """So many examples at a time, each with its label where there are labels."""
+    labels = repeat(None) if y is None else y.split(size)
+    return zip(x.split(size), labels, strict=False)
 
 
 @torch.no_grad()

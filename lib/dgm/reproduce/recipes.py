@@ -154,7 +154,7 @@ def negative_log_likelihood(
     values = []
     with tqdm(total=len(x), unit="image", desc="measuring") as bar:
         for part in x.split(10):
-            values.append(-importance_weighted(model, part, draws))
+            values.append(-importance_weighted(model, part, k=draws))
             bar.update(len(part))
     return mean_and_error(torch.cat(values))
 
