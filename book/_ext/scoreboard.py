@@ -34,8 +34,8 @@ NUMBER, OR_NONE = (int, float), (type(None),)
 NEEDED = {
     **dict.fromkeys(["name", "dataset", "estimator", "unit", "device", "date"], str),
     **dict.fromkeys(["binarization", "commit"], (str, *OR_NONE)),
-    **dict.fromkeys(["figure", "standard_error", "seconds", "measuring_seconds"], NUMBER),
-    **dict.fromkeys(["images", "epochs", "batch_size", "threads", "seed"], int),
+    **dict.fromkeys(["figure", "standard_error", "epochs", "seconds", "measuring_seconds"], NUMBER),
+    **dict.fromkeys(["images", "batch_size", "threads", "seed"], int),
     "budget_minutes": (*NUMBER, *OR_NONE),
     "versions": dict,
 }
@@ -107,7 +107,7 @@ def cells(record: dict) -> list[str]:
     return [
         f"{record['figure']:.2f} ± {record['standard_error']:.2f}",
         f"{record['images']:,}",
-        f"{record['epochs']:,}",
+        f"{record['epochs']:,.0f}" if record["epochs"] >= 10 else f"{record['epochs']:.2g}",
         duration(record["seconds"]),
         place(record),
     ]

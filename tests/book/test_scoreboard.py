@@ -105,10 +105,11 @@ def test_some_records(tmp_path):
 
 
 def test_all_records(tmp_path):
-    other = RECORD | {"name": "iwae-50", "figure": 91.0, "commit": None}
+    other = RECORD | {"name": "iwae-50", "figure": 91.0, "epochs": 0.153, "commit": None}
     warnings, rows, page = build(tmp_path, {"vae-1-15min": RECORD, "iwae-50-15min": other})
     assert warnings == ""
     assert [row[2] for row in rows[1:]] == ["89.12 ± 0.74", "91.00 ± 0.74"]
+    assert [row[4] for row in rows[1:]] == ["210", "0.15"]
     assert NOT_RUN not in page
 
 

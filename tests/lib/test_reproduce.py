@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dgm import data, evaluate
-from dgm.objectives import elbo, iwae
+from dgm.objectives import elbo, iwae, log_likelihood
 from dgm.reproduce import RECIPES, Schedule, __main__, recipes, reproduce, runs
 from dgm.train import load_checkpoint
 
@@ -42,10 +42,14 @@ def read(file):
     return json.loads(Path(file).read_text())
 
 
-def parameters(file):
+def load_step(file):
     step = runs.new_step(TINY, data.load("digits"), rate=lambda t: 1e-3)
     load_checkpoint(file, step)
-    return torch.cat([p.detach().flatten() for p in step.model.parameters()])
+    return step
+
+
+def parameters(file):
+    return torch.cat([p.detach().flatten() for p in load_step(file).model.parameters()])
 
 
 def fail_at(n):
@@ -85,8 +89,7 @@ def test_the_figure_is_recomputed_from_the_checkpoint():
     """By hand, with another loop over the images; the digits are binarised alike every time."""
     record = reproduce("tiny")
     dataset = data.load("digits")
-    step = runs.new_step(TINY, dataset, rate=lambda t: 1e-3)
-    load_checkpoint("runs/tiny.pt", step)
+    step = load_step("runs/tiny.pt")
     x = torch.cat([x for x, _ in dataset.test.batches(77, shuffle=False, binarize="fixed")])
     torch.manual_seed(0)
     values = -evaluate.importance_weighted(step.model, x, k=20, chunk=7)
@@ -126,17 +129,41 @@ def test_a_budget_sets_the_number_of_epochs(monkeypatch):
     assert os.listdir("book/records") == ["tiny-0.03min.json"]
     assert (record["images"], record["batch_size"]) == (30, 100)
     assert record["budget_minutes"] == 0.03
-    assert record["epochs"] == read("runs/tiny-0.03min.json")["epochs"] >= 1
-    monkeypatch.setattr(runs, "seconds_per_epoch", None)  # the plan is made once
+    plan = read("runs/tiny-0.03min.json")
+    assert record["epochs"] == pytest.approx(plan["rounds"] * plan["updates"] / 15, abs=1e-3)
+    assert load_step("runs/tiny-0.03min.pt").t == plan["rounds"] * plan["updates"]
+    monkeypatch.setattr(runs, "seconds_per_update", None)  # the plan is made once
     assert result(reproduce("tiny", budget=0.03)) == result(record)
 
 
-def test_the_plan_divides_the_budget_by_the_time_of_an_epoch(monkeypatch, folder):
-    monkeypatch.setattr(runs, "seconds_per_epoch", lambda *args, **kwargs: 7.0)
-    plan = runs.plan_of(TINY, data.load("digits"), 1.0, folder / "a.json")
-    assert plan == {"batch_size": 100, "epochs": 8}
-    monkeypatch.setattr(runs, "seconds_per_epoch", lambda *args, **kwargs: 700.0)
-    assert runs.plan_of(TINY, data.load("digits"), 1.0, folder / "b.json")["epochs"] == 1
+@pytest.mark.parametrize(
+    ("seconds", "rounds", "updates"),
+    [
+        (0.2, 20, 15),  # 300 updates: 20 epochs of the digits' 15 batches of 100
+        (1.0, 10, 6),  # 60 updates, less than ten epochs: ten rounds of a tenth
+        (25.0, 2, 1),
+        (700.0, 1, 1),  # more than the budget
+    ],
+)
+def test_the_plan_divides_a_minute_by_the_time_of_an_update(
+    monkeypatch, folder, seconds, rounds, updates
+):
+    monkeypatch.setattr(runs, "seconds_per_update", lambda *args, **kwargs: seconds)
+    plan = runs.plan_of(TINY, data.load("digits"), 1.0, folder / "plan.json")
+    assert plan == {"batch_size": 100, "rounds": rounds, "updates": updates}
+    assert read(folder / "plan.json") == plan
+
+
+def test_a_round_is_the_beginning_of_a_shuffle():
+    """Two batches of the three, others in every round."""
+    batches = data.load("digits").train.batches(500)
+    first = runs.First(2, batches)
+    torch.manual_seed(0)
+    seen = [torch.cat([x for x, _ in first]) for _ in range(2)]
+    assert [len(x) for x in seen] == [1000, 1000] and len(first) == 2
+    torch.manual_seed(0)
+    assert torch.equal(seen[0], torch.cat([x for x, _ in list(batches)[:2]]))
+    assert not torch.equal(seen[0], seen[1])
 
 
 def test_the_published_schedule_is_that_of_the_paper():
@@ -232,3 +259,27 @@ def test_a_recipe_maximises_what_its_name_says(bound, k):
     assert recipe.model == f"VAE 784-200-200-50, {bound.__name__.upper()}, k = {k}"
     objective = recipe.step(data.load("digits"), lambda t: 1e-3).objective
     assert (objective.func, objective.keywords) == (bound, {"k": k})
+
+
+@pytest.mark.parametrize("name", ["made", "nade", "pixelcnn", "transformer"])
+def test_autoregressive_recipes_maximise_an_exact_likelihood(name):
+    """The figure is the mean of -log p(x) by the chain rule, one pixel after the other."""
+    recipe, dataset = RECIPES[name], data.load("digits")
+    torch.manual_seed(0)
+    step = recipe.step(dataset, lambda t: 1e-3)
+    assert step.objective is log_likelihood
+    assert recipe.model.lower().startswith(name) and recipe.estimator == "exact"
+    figure, standard_error = recipe.score(step.model, dataset, images=20)
+    x = next(iter(dataset.test.batches(20, shuffle=False, binarize="fixed")))[0].flatten(1)
+    log_p = torch.zeros(20)
+    with torch.no_grad():
+        for j, logits in zip(step.model.order, step.model.naive(x), strict=True):
+            sign = 2 * x[:, j] - 1
+            log_p += (sign * logits[:, 0]).sigmoid().log()
+    assert figure == pytest.approx(-log_p.mean().item(), rel=1e-4)
+    assert standard_error == pytest.approx((log_p.std() / 20**0.5).item(), rel=1e-3)
+
+
+def test_decaying_rates():
+    assert recipes.constant_rate(10_000, 20_000) == 1e-3
+    assert recipes.decaying_rate(100_000, 200_000) == pytest.approx(1e-3 * math.exp(-2.3), rel=1e-3)

@@ -6,13 +6,14 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from .. import data
 from .._device import device
@@ -48,12 +49,13 @@ def reproduce(name: str, budget: float | None = None) -> dict | None:
     plan = plan_of(recipe, dataset, budget, RUNS / f"{run}.json")
     batches = dataset.train.batches(plan["batch_size"], binarize=recipe.binarization)
     schedule = recipe.published if budget is None else recipe.short
-    rate = partial(schedule.rate, steps=plan["epochs"] * len(batches))
+    updates = plan["rounds"] * plan["updates"]
+    rate = partial(schedule.rate, steps=updates)
     step, lap = new_step(recipe, dataset, rate), stopwatch()
     history = fit(
         step,
-        batches,
-        plan["epochs"],
+        First(plan["updates"], batches),
+        plan["rounds"],
         validate=lambda: {"seconds": lap()},
         checkpoint=RUNS / f"{run}.pt",
     )
@@ -75,7 +77,8 @@ def reproduce(name: str, budget: float | None = None) -> dict | None:
         "figure": figure,
         "standard_error": standard_error,
         "budget_minutes": budget,
-        **plan,
+        "batch_size": plan["batch_size"],
+        "epochs": round(updates / len(batches), 3),
         "seconds": sum(history["seconds"]),
         "measuring_seconds": lap(),
         "seed": SEED,
@@ -86,15 +89,37 @@ def reproduce(name: str, budget: float | None = None) -> dict | None:
 
 
 def plan_of(recipe: Recipe, dataset: data.Dataset, budget: float | None, file: Path) -> dict:
-    """Batch size and number of epochs. Made once per run: a resumed run must follow the same."""
+    """How many rounds of how many updates. Made once per run: a resumed run must follow the same.
+
+    A round is an epoch. Where the budget is for less than ten, it is a tenth of what there is time
+    for, so that no run is stopped far from its last checkpoint.
+    """
     if file.exists():
         return json.loads(file.read_text(encoding="utf-8"))
-    plan = {"batch_size": recipe.published.batch_size, "epochs": recipe.published.epochs}
+    schedule = recipe.published if budget is None else recipe.short
+    batches = dataset.train.batches(schedule.batch_size)
+    rounds, updates = schedule.epochs, len(batches)
     if budget is not None:
-        epoch = seconds_per_epoch(recipe, dataset, trial=0.05 * 60 * budget)
-        plan = {"batch_size": recipe.short.batch_size, "epochs": max(1, int(60 * budget / epoch))}
+        update = seconds_per_update(recipe, dataset, trial=0.05 * 60 * budget)
+        affordable = 60 * budget / update
+        updates = max(1, min(len(batches), int(affordable / 10)))
+        rounds = max(1, int(affordable / updates))
+    plan = {"batch_size": schedule.batch_size, "rounds": rounds, "updates": updates}
     write(file, plan)
     return plan
+
+
+class First:
+    """The first so many batches of every pass."""
+
+    def __init__(self, count: int, batches: data.Batches):
+        self.count, self.batches = count, batches
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        return islice(self.batches, self.count)
 
 
 def new_step(recipe: Recipe, dataset: data.Dataset, rate: Callable[[int], float]) -> Step:
@@ -103,8 +128,8 @@ def new_step(recipe: Recipe, dataset: data.Dataset, rate: Callable[[int], float]
     return recipe.step(dataset, rate)
 
 
-def seconds_per_epoch(recipe: Recipe, dataset: data.Dataset, trial: float) -> float:
-    """What an epoch of the short schedule takes here, from a trial of so many seconds."""
+def seconds_per_update(recipe: Recipe, dataset: data.Dataset, trial: float) -> float:
+    """What an update of the short schedule takes here, from a trial of so many seconds."""
     batches = dataset.train.batches(recipe.short.batch_size, binarize=recipe.binarization)
     stream = chain.from_iterable(repeat(batches))
     step = new_step(recipe, dataset, lambda t: recipe.short.rate(0, 1))
@@ -119,7 +144,7 @@ def seconds_per_epoch(recipe: Recipe, dataset: data.Dataset, trial: float) -> fl
     while updates < 5 or seconds < trial:
         update()
         updates, seconds = updates + 1, seconds + lap()
-    return seconds / updates * len(batches)
+    return seconds / updates
 
 
 def stopwatch() -> Callable[[], float]:
