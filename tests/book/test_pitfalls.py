@@ -1,0 +1,62 @@
+"""The index of pitfalls, on a book of three pages."""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+BOX = """:::{admonition} Pitfall: %s
+:class: pitfall
+
+Why not.
+:::
+"""
+PAGES = {
+    "index": "# Index\n\n```{toctree}\nb\na\n```\n\n```{pitfalls}\n```\n",
+    "a": "# Page A\n\n" + BOX % "the $D$ of it" + "\n" + BOX % '"we call it $q$"',
+    "b": "# Page B\n\n:::{admonition} No such box\n\nBut a note.\n:::\n\n" + BOX % "a sum",
+}
+
+
+def build(folder, pages) -> tuple[str, dict[str, str]]:
+    source, out = folder / "book", folder / "out"
+    source.mkdir()
+    for name, text in pages.items():
+        (source / f"{name}.md").write_text(text)
+    warnings = StringIO()
+    settings = {
+        "extensions": ["myst_parser", "pitfalls"],
+        "myst_enable_extensions": ["colon_fence", "dollarmath"],
+    }
+    with patch_docutils(), docutils_namespace():
+        app = Sphinx(
+            source, None, out, folder / "trees", "html", settings, status=None, warning=warnings
+        )
+        app.build()
+    return warnings.getvalue(), {name: (out / f"{name}.html").read_text() for name in pages}
+
+
+def test_every_box_is_listed_in_the_order_of_the_book(tmp_path):
+    warnings, pages = build(tmp_path, PAGES)
+    assert warnings == ""
+    links = re.findall(
+        r'<a class="reference internal" href="(\w+\.html#.*?)">(.*?)</a>', pages["index"]
+    )
+    boxes = [(where, re.sub("<.*?>", "", text)) for where, text in links if "pitfall" in where]
+    assert boxes == [
+        ("b.html#pitfall-1", "A sum"),
+        ("a.html#pitfall-1", r"The \(D\) of it"),
+        ("a.html#pitfall-2", "“we call it \\(q\\)”"),
+    ]
+    for where, _ in boxes:
+        name, _, anchor = where.partition(".html#")
+        assert f'id="{anchor}"' in pages[name]
+    assert pages["index"].index("Page B</p>") < pages["index"].index("Page A</p>")
+
+
+def test_a_page_without_boxes_is_left_out(tmp_path):
+    _, pages = build(tmp_path, PAGES | {"b": "# Page B\n\nNothing."})
+    assert "Page B</p>" not in pages["index"] and "Page A</p>" in pages["index"]
