@@ -7,14 +7,18 @@ from .gan import Critic, Generator
 from .linear import PCA, PPCA
 from .mixtures import BernoulliMixture, GaussianMixture
 from .rbm import RBM
+from .semi_supervised import M1, M2, PCVAE
 from .vae import VAE
 
 __all__ = [
     "FVSBN",
     "LSTM",
+    "M1",
+    "M2",
     "MADE",
     "NADE",
     "PCA",
+    "PCVAE",
     "PPCA",
     "RBM",
     "VAE",

@@ -21,6 +21,7 @@ from .contrastive import contrastive_divergence
 from .divergences import kl, kl_per_coordinate
 from .fisher import fisher
 from .likelihood import log_likelihood, reconstruction
+from .semi_supervised import labelled_bound, m2, prediction_constrained, unlabelled_bound
 
 __all__ = [
     "contrastive_divergence",
@@ -38,7 +39,11 @@ __all__ = [
     "iwae",
     "kl",
     "kl_per_coordinate",
+    "labelled_bound",
     "log_likelihood",
+    "m2",
+    "prediction_constrained",
     "r1_penalty",
     "reconstruction",
+    "unlabelled_bound",
 ]

@@ -11,6 +11,9 @@ on the first 1,000 test images. What was measured where is part of the record.
 
 A run can be stopped at any time. The same command goes on from the last finished epoch, in runs/,
 and ends where it would have ended (on a CPU bit for bit); after the last epoch it only measures.
+
+`few_labels` is another kind of run, with names of its own: a comparison of classifiers that learn
+from few labels. Its records, in book/records/few-labels/, are whole tables.
 """
 
 from .recipes import RECIPES, Recipe, Schedule

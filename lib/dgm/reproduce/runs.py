@@ -88,6 +88,11 @@ def reproduce(name: str, budget: float | None = None) -> dict | None:
     return record
 
 
+def summary(record: dict) -> str:
+    """The figure, in one line."""
+    return "{name}: {figure:.2f} ± {standard_error:.2f} {unit}".format(**record)
+
+
 def plan_of(recipe: Recipe, dataset: data.Dataset, budget: float | None, file: Path) -> dict:
     """How many rounds of how many updates. Made once per run: a resumed run must follow the same.
 

@@ -98,15 +98,17 @@ class gradient_step:
 def check_batch(model: nn.Module, x: Tensor, y: Tensor | None = None) -> None:
     """Raise ValueError if `x` holds nan or inf, or values the model's likelihood gives no mass.
 
-    Or if a conditional model gets no labels, or others than 0 to `model.classes` - 1.
+    Or if a conditional model gets no labels, or a model of classes others than 0 to
+    `model.classes` - 1 (and -1, no label, where it can be without).
 
     Heads skip this check for speed; a likelihood evaluated off its support is a number without a
     meaning, for example a Bernoulli's at a grey pixel.
     """
     if not x.isfinite().all():
         raise ValueError("batches: x holds values that are not finite")
-    if given(model, y) and not ((y >= 0) & (y < model.classes)).all():
-        raise ValueError(f"batches: expected labels y from 0 to {model.classes - 1}")
+    lowest, classes = 0 if given(model, y) else -1, getattr(model, "classes", None)
+    if classes and y is not None and not ((y >= lowest) & (y < classes)).all():
+        raise ValueError(f"batches: expected labels y from {lowest} to {classes - 1}")
     support = likelihood_support(model, y)
     if support is not None and not support.check(x).all():
         raise ValueError(
@@ -120,8 +122,11 @@ def likelihood_support(
 ) -> torch.distributions.constraints.Constraint | None:
     """The set on which p(x | z), or p(x) of a model with a `support`, lives; None if unknown.
 
-    `y` is for a conditional model: labels, of which any will do.
+    `y` is for a conditional model: labels, of which any will do. A model that has a `vae` among its
+    parts is asked for the VAE's.
     """
+    if hasattr(model, "vae"):
+        return likelihood_support(model.vae, y if y is None else y.clamp(min=0))
     if isinstance(model, LatentVariable):
         label = given(model, y)
         with torch.no_grad():
