@@ -1,0 +1,3 @@
+def tempered(table, tau):
+    table = table ** (1 / tau)
+    return table / table.sum()
