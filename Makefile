@@ -14,13 +14,14 @@ endif
 export PYTHONWARNINGS ?= ignore::DeprecationWarning
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test serve lab bench reproduce lock clean
+.PHONY: book test serve lab bench reproduce assignment lock clean
 
+# SOLUTIONS=0 leaves solutions out, INSTRUCTOR=1 shows what is for instructors only
 book: .venv/installed  ## build the book, running every chapter: _build/html/index.html
 	$(BIN)/jupyter-book build book --all -W -n --keep-going
 	@echo "open _build/html/index.html"
 
-test: .venv/installed  ## lint, library, equations, exercises, notebooks, then the built book
+test: .venv/installed .venv/grading  ## lint, library, equations, exercises, notebooks, then the built book
 	$(BIN)/ruff check . && $(BIN)/ruff format --check lib tests book
 	$(BIN)/pytest -n 2 --doctest-modules lib tests --ignore tests/book/test_site.py
 	$(BIN)/pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 120 book
@@ -39,10 +40,14 @@ bench: .venv/installed  ## speed, as ratios within one run
 reproduce: .venv/installed  ## scoreboard runs: make reproduce NAMES="vae-1 iwae-50" BUDGET=15
 	$(BIN)/python -m dgm.reproduce $(NAMES) $(addprefix --budget ,$(BUDGET))
 
-lock: .venv/installed  ## write down the versions that are installed now
+assignment: .venv/grading  ## make assignment CHAPTER=05-vae EXERCISES=vae-1,vae-3 OUTPUT=folder FORCE=1
+	@$(BIN)/python -m dgm.assignment "$(CHAPTER)" $(addprefix --exercises ,$(EXERCISES)) \
+		$(addprefix --output ,$(OUTPUT)) $(if $(filter 1,$(FORCE)),--force)
+
+lock: .venv/grading  ## write down the versions that are installed now
 	(echo '# The tested versions, which make uses as constraints; written by `make lock`.'; \
 		$(BIN)/pip freeze --exclude-editable) > requirements.lock
-	touch $<
+	touch .venv/installed $<
 
 clean:
 	rm -rf .venv _build
@@ -53,4 +58,10 @@ clean:
 	$(BIN)/pip install --upgrade --quiet pip
 	$(BIN)/pip install --quiet -r requirements.txt $(addprefix -c ,$(wildcard requirements.lock))
 	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+# nbgrader, which reading and building the book do not need
+.venv/grading: .venv/installed
+	@$(BIN)/pip install --quiet $(addprefix -c ,$(wildcard requirements.lock)) --editable '.[instructors]' || \
+		{ echo "nbgrader is missing, and pip could not install it (see above); nothing was made" >&2; exit 1; }
 	touch $@

@@ -1,49 +1,66 @@
 """Sphinx extension: exercises as readers see them.
 
-The notebooks hold what an instructor needs: solutions between `### BEGIN SOLUTION` and
-`### END SOLUTION`, hidden tests between `### BEGIN HIDDEN TESTS` and `### END HIDDEN TESTS`. The
-build runs all of it. The page, and the notebook that the page offers for download, show neither
-marker lines nor hidden tests; solutions and visible tests stand behind a drop-down. What a cell is
-follows from its nbgrader metadata, so that authors set no tags.
+The notebooks hold what an instructor needs: solutions and hidden tests between markers (see
+dgm.assignment.cells). The build runs all of it. The page, and the source that the page offers for
+download, show neither marker lines nor hidden tests; solutions and visible tests stand behind a
+drop-down. What a cell is follows from its nbgrader metadata, so that authors set no tags.
+
+Two variables of the environment make other builds. SOLUTIONS=0 leaves solutions out: the directive
+`{solution}`, and all of an answer but what its function is called. INSTRUCTOR=1 shows what stands
+in the directive `{instructor}`, of which the public build keeps nothing.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from html import escape
 from pathlib import Path
 
 from docutils import nodes
+from docutils.parsers.rst.directives.admonitions import Admonition
 from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.application import Sphinx
+from sphinx.config import Config
 
-BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
-BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
-MARKERS = (BEGIN_HIDDEN, END_HIDDEN, BEGIN_SOLUTION, END_SOLUTION)
+from dgm.assignment.cells import kind, strip, unsolved, without_blocks
 
-
-def strip(source: str) -> str:
-    """A cell's source without hidden tests and without marker lines.
-
-    >>> strip("assert f(1) == 1\\n### BEGIN HIDDEN TESTS\\nassert f(2) == 4\\n### END HIDDEN TESTS")
-    'assert f(1) == 1'
-    """
-    kept, hidden = [], False
-    for line in source.split("\n"):
-        mark = line.strip()
-        if mark in (BEGIN_HIDDEN, END_HIDDEN):
-            hidden = mark == BEGIN_HIDDEN
-        elif not hidden and mark not in MARKERS:
-            kept.append(line)
-    return "\n".join(kept).strip("\n")
+# ---------------------------------------------------------------- whom the build is for
 
 
-def kind(metadata: dict) -> str | None:
-    """ "solution" or "tests" for a cell with nbgrader metadata, None for any other."""
-    nbgrader = metadata.get("nbgrader", {})
-    if nbgrader.get("solution"):
-        return "solution"
-    return "tests" if nbgrader.get("grade") else None
+def choose(app: Sphinx, config: Config) -> None:
+    """sphinx-exercise has a setting of its own for solutions."""
+    config.hide_solutions |= os.environ.get("SOLUTIONS") == "0"
+    config.show_instructor |= os.environ.get("INSTRUCTOR") == "1"
+
+
+class Instructor(Admonition):
+    """`{instructor} Title`: for instructors only."""
+
+    required_arguments = 0
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        if not self.state.document.settings.env.config.show_instructor:
+            return []
+        self.arguments = self.arguments or ["For instructors"]
+        self.options["class"] = ["instructor", *self.options.get("class", [])]
+        return super().run()
+
+
+def dropped(config: Config) -> list[str]:
+    """The directives of which this build keeps nothing."""
+    hidden = {"solution": config.hide_solutions, "instructor": not config.show_instructor}
+    return [name for name, hide in hidden.items() if hide]
+
+
+# ---------------------------------------------------------------- cells
+
+
+def for_readers(source: str, what: str, config: Config) -> str:
+    """The source of a solution cell or a test cell as this build shows it."""
+    hide = what == "solution" and config.hide_solutions
+    return strip(unsolved(source) if hide else source)
 
 
 def strip_page(app: Sphinx, doctree: nodes.document) -> None:
@@ -51,32 +68,49 @@ def strip_page(app: Sphinx, doctree: nodes.document) -> None:
     for cell in doctree.findall(nodes.container):
         what = kind(cell.get("cell_metadata", {}))
         if what:
-            strip_source(cell)
+            strip_source(cell, what, app.config)
+        if what == "tests" or (what == "solution" and not app.config.hide_solutions):
             cell["hide_mode"] = "all"
             cell["prompt_show"] = f"Show the {what}"
             cell["prompt_hide"] = f"Hide the {what}"
 
 
-def strip_source(cell: nodes.container) -> None:
+def strip_source(cell: nodes.container, what: str, config: Config) -> None:
     """Strip a cell's source in place; its outputs stay as they are."""
     code = next(cell.findall(nodes.literal_block))  # a cell begins with its source
-    shown = strip(code.astext())
+    shown = for_readers(code.astext(), what, config)
     code.rawsource = shown  # what Sphinx highlights
     code.children = []
     code += nodes.Text(shown)
 
 
 def strip_downloads(app: Sphinx, exception: Exception | None) -> None:
-    """Strip the notebooks that the pages offer for download."""
+    """Strip the sources that the pages offer for download."""
     if exception or app.builder.format != "html":
         return
-    for path in Path(app.outdir, "_sources").rglob("*.ipynb"):
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        for cell in notebook["cells"]:
-            if kind(cell["metadata"]):
-                cell["source"] = strip("".join(cell["source"])).splitlines(keepends=True)
-        text = json.dumps(notebook, indent=1, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+    for suffix, strip_file in ((".ipynb", strip_notebook), (".md", strip_markdown)):
+        for path in Path(app.outdir, "_sources").rglob(f"*{suffix}"):
+            text = path.read_text(encoding="utf-8")
+            path.write_text(strip_file(text, app.config), encoding="utf-8")
+
+
+def strip_markdown(text: str, config: Config) -> str:
+    return without_blocks(text, dropped(config)) if dropped(config) else text
+
+
+def strip_notebook(text: str, config: Config) -> str:
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        source, what = "".join(cell["source"]), kind(cell["metadata"])
+        if what:
+            source = for_readers(source, what, config)
+        elif cell["cell_type"] == "markdown":
+            source = strip_markdown(source, config)
+        cell["source"] = source.splitlines(keepends=True)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+# ---------------------------------------------------------------- drop-downs
 
 
 def visit_hidden(translator, node: HideCodeCellNode) -> None:
@@ -95,7 +129,11 @@ def depart_hidden(translator, node: HideCodeCellNode) -> None:
 
 def setup(app: Sphinx) -> dict:
     app.setup_extension("myst_nb")
+    app.setup_extension("sphinx_exercise")
+    app.add_config_value("show_instructor", False, "env", bool)
+    app.add_directive("instructor", Instructor)
     app.add_node(HideCodeCellNode, override=True, html=(visit_hidden, depart_hidden))
+    app.connect("config-inited", choose)
     app.connect("doctree-read", strip_page)
     app.connect("build-finished", strip_downloads)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from sphinx.config import Config
 
 # The helpers beside this file and the book's extensions are imported by name.
 HERE = Path(__file__).resolve().parent
@@ -19,6 +20,16 @@ import chromium  # noqa: E402
 from places import BUILD, SITE  # noqa: E402
 
 NO_BROWSER = "no Chromium was found and none could be fetched"
+
+
+@pytest.fixture(autouse=True)
+def default_suffixes():
+    """A small book of one test adds its file types to Sphinx's default, where others find them."""
+    option = Config.config_values["source_suffix"]
+    before = dict(option.default)
+    yield
+    option.default.clear()
+    option.default.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,19 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from exercise_cells import BEGIN_HIDDEN, BEGIN_SOLUTION, END_HIDDEN, END_SOLUTION, MARKERS, kind
 from markdown_it import MarkdownIt
 from mdit_py_plugins.amsmath import amsmath_plugin
 from mdit_py_plugins.colon_fence import colon_fence_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+from dgm.assignment.cells import (
+    BEGIN_HIDDEN,
+    BEGIN_SOLUTION,
+    END_HIDDEN,
+    END_SOLUTION,
+    MARKERS,
+    kind,
+)
 
 MAX_LINES = 30  # of a code cell
 CHECKED_TAGS = {"nbval-check-output", "keep_output"}

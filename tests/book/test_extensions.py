@@ -6,14 +6,16 @@ import doctest
 import re
 from io import StringIO
 
-import exercise_cells
+import nbformat
 import pytest
 import static_site
 from checked_equations import read_checks
-from exercise_cells import kind, strip
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 from static_site import pages_address
+
+from dgm.assignment import cells
+from dgm.assignment.cells import BEGIN_HIDDEN, BEGIN_SOLUTION, END_HIDDEN, END_SOLUTION, kind, strip
 
 TEST = '''
 import pytest
@@ -77,10 +79,89 @@ def test_the_address_follows_from_the_repository(repository, address):
     assert pages_address(repository) == address
 
 
-@pytest.mark.parametrize("module", [exercise_cells, static_site])
+@pytest.mark.parametrize("module", [cells, static_site])
 def test_the_examples_in_docstrings_hold(module):
     result = doctest.testmod(module)
     assert result.attempted and not result.failed
+
+
+# ---------------------------------------------------------------- whom a build is for
+
+PAGE = """# Page
+
+:::{exercise} Twice (★)
+:label: ex-twice
+
+Write `twice`.
+:::
+
+:::{solution} ex-twice
+:class: dropdown
+
+By thinking: PAPER.
+:::
+
+Public.
+
+::::{instructor} Answer
+:::{note}
+BANK
+:::
+::::
+
+The end.
+"""
+
+
+def page_and_source(folder, **settings) -> tuple[str, str]:
+    """Build a book of one notebook with an exercise: the page, and the notebook it offers."""
+    source, out = folder / "book", folder / "out"
+    source.mkdir(parents=True)
+    graded = {"grade": False, "grade_id": "ex-twice-solution", "solution": True}
+    answer = f"def twice(x):\n    {BEGIN_SOLUTION}\n    return CODE * x\n    {END_SOLUTION}"
+    solution = nbformat.v4.new_code_cell(answer, metadata={"nbgrader": graded})
+    tests = f"assert twice(1) == VISIBLE\n{BEGIN_HIDDEN}\nassert HIDDEN\n{END_HIDDEN}"
+    graded = {"grade": True, "grade_id": "ex-twice-tests", "solution": False}
+    test = nbformat.v4.new_code_cell(tests, metadata={"nbgrader": graded})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(PAGE), solution, test])
+    notebook.metadata.language_info = {"name": "python", "pygments_lexer": "python"}
+    nbformat.write(notebook, source / "index.ipynb")
+    settings |= {
+        "extensions": ["myst_nb", "sphinx_exercise", "exercise_cells"],
+        "myst_enable_extensions": ["colon_fence"],
+        "nb_execution_mode": "off",
+        "html_sourcelink_suffix": "",
+    }
+    warnings = StringIO()
+    with patch_docutils(), docutils_namespace():
+        app = Sphinx(
+            source, None, out, folder / "trees", "html", settings, status=None, warning=warnings
+        )
+        app.build()
+    assert warnings.getvalue() == ""
+    offered = (out / "_sources" / "index.ipynb").read_text(encoding="utf-8")
+    return (out / "index.html").read_text(encoding="utf-8"), offered
+
+
+@pytest.mark.parametrize(
+    "environment, shown",
+    [
+        ({}, {"PAPER", "CODE", "VISIBLE"}),
+        ({"SOLUTIONS": "0"}, {"VISIBLE"}),
+        ({"INSTRUCTOR": "1"}, {"PAPER", "CODE", "VISIBLE", "BANK"}),
+    ],
+)
+def test_a_build_shows_what_its_readers_may_see(tmp_path, monkeypatch, environment, shown):
+    for name in ("SOLUTIONS", "INSTRUCTOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for text in page_and_source(tmp_path):
+        words = {"PAPER", "CODE", "VISIBLE", "HIDDEN", "BANK"}
+        assert {word for word in words if word in text} == shown
+        assert "Public." in text and "The end." in text and "twice" in text
+        assert ("not solved yet" in text) == ("SOLUTIONS" in environment)
+        assert BEGIN_SOLUTION not in text and END_HIDDEN not in text
 
 
 def build(folder, test: str) -> tuple[str, str]:

@@ -14,10 +14,12 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from exercise_cells import BEGIN_HIDDEN, END_HIDDEN, MARKERS
 from places import BOOK, SITE
 
-PAGES = sorted(path.name for path in SITE.glob("*.html")) or ["index.html"]
+from dgm.assignment.cells import BEGIN_HIDDEN, END_HIDDEN, MARKERS, blocks
+
+FILES = [path.relative_to(SITE) for path in SITE.rglob("*.html")]
+PAGES = sorted(path.as_posix() for path in FILES if path.parts[0][0] != "_") or ["index.html"]
 CONTENT = [page for page in PAGES if page not in ("404.html", "search.html")]
 every_page = pytest.mark.parametrize("page", PAGES)
 every_content_page = pytest.mark.parametrize("page", CONTENT)
@@ -116,6 +118,12 @@ def test_hidden_tests_are_hidden(site, notebook):
     download = nbformat.v4.reads((site / "_sources" / notebook.name).read_text("utf-8"))
     shown = page + "\n".join(cell["source"] for cell in download["cells"])
     assert [block for block in hidden_tests(notebook) if block in shown] == []
+
+
+def test_what_is_for_instructors_only_is_nowhere(site):
+    assert [page for page in PAGES if soup(site / page).select(".admonition.instructor")] == []
+    texts = [path.read_text("utf-8") for path in (site / "_sources").rglob("*.md")]
+    assert [block for text in texts for block in blocks(text, "instructor")] == []
 
 
 def test_the_page_for_lost_readers_stands_alone(site):

@@ -12,7 +12,7 @@ from checked_equations import read_checks
 from places import BOOK, EQUATIONS
 
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
-PAGES = [*NOTEBOOKS, *sorted(BOOK.glob("*.md"))]
+PAGES = [*NOTEBOOKS, *sorted(BOOK.rglob("*.md"))]
 
 
 def by_name(path: Path) -> str:
@@ -71,7 +71,8 @@ def toc_files(entry: dict | list) -> list[str]:
 def test_toc_lists_exactly_the_pages_there_are():
     """Only pages of the table of contents are built: one that is missing there is lost."""
     listed = toc_files(yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8")))
-    assert sorted(listed) == sorted(path.stem for path in PAGES)
+    there = [path.relative_to(BOOK).with_suffix("").as_posix() for path in PAGES]
+    assert sorted(listed) == sorted(there)
 
 
 # ---------------------------------------------------------------- the checks themselves

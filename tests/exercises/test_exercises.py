@@ -1,88 +1,104 @@
-"""The graders, graded: every exercise's tests accept its solution and reject wrong ones.
+"""The graders, graded: tests accept right answers and reject wrong ones, with a reason.
 
-A coded exercise is a solution cell and a test cell (nbgrader's metadata say which). Wrong solutions
-lie in `<chapter>/<grade_id of the solution cell>__<what is wrong>.py`. The tests of an exercise may
-use nothing of the chapter but its cell tagged `setup`.
+Answers whose verdict is known lie in `<chapter>/<grade_id of the solution cell>__<what it is>.py`:
+`__correct...` goes another way than the chapter's solution, all others are plausible mistakes. An
+answer and its tests may use nothing of the chapter but its set-up.
 """
 
+import ast
 from functools import cache
 from pathlib import Path
 
-import nbformat
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from dgm.assignment.cells import strip, unsolved
+from dgm.assignment.chapter import (
+    alternatives,
+    chapters,
+    in_words,
+    mistakes,
+    read_chapter,
+    select,
+)
+
 HERE = Path(__file__).parent
+BOOK = HERE.parents[1] / "book"
+
+read = cache(lambda name: read_chapter(name, BOOK))
+EXERCISES = [(name, e.label) for name in chapters(BOOK) for e in select(read(name))]
+every_exercise = pytest.mark.parametrize(("name", "label"), EXERCISES)
 
 
-@cache
-def chapter_cells(chapter):
-    """(setup source, {grade_id: (solution source, test source)}) of a chapter."""
-    cells = nbformat.read(ROOT / "book" / f"{chapter}.ipynb", as_version=4).cells
-    setup = "\n".join(c.source for c in cells if "setup" in c.metadata.get("tags", []))
-    graded = [c for c in cells if "nbgrader" in c.metadata]
-    solutions = [c for c in graded if c.metadata.nbgrader.solution]
-    tests = [c for c in graded if c.metadata.nbgrader.grade]
-    pairs = zip(solutions, tests, strict=True)
-    return setup, {s.metadata.nbgrader.grade_id: (s.source, t.source) for s, t in pairs}
+def answers_of(kind):
+    files = [path for name, label in EXERCISES for path in kind(name, label, HERE)]
+    return [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in files]
 
 
-def exercises():
-    chapters = sorted(p.stem for p in (ROOT / "book").glob("*.ipynb"))
-    return [(chapter, name) for chapter in chapters for name in chapter_cells(chapter)[1]]
+def exercise(name, label):
+    return next(e for e in read(name).exercises if e.label == label)
 
 
-def wrong_solutions():
-    files = sorted(HERE.glob("*/*.py"))
-    return [pytest.param(f, id=f"{f.parent.name}/{f.stem}") for f in files]
-
-
-def grade(chapter, name, solution):
-    """Run the exercise's tests on a solution. Raises AssertionError if they reject it."""
-    setup, pairs = chapter_cells(chapter)
+def grade(name, label, answer, tests=None):
+    """Run the tests of an exercise on an answer. Raises AssertionError if they reject it."""
+    tests = tests or exercise(name, label).tests.source
     space = {"__name__": "exercise"}
-    for source in (setup, solution, pairs[name][1]):
-        exec(compile(source, f"<{chapter}: {name}>", "exec"), space)
+    for source in (read(name).setup, answer, tests):
+        exec(compile(source, f"<{name}: {label}>", "exec"), space)
 
 
-@pytest.mark.parametrize(("chapter", "name"), exercises())
-def test_the_solution_passes(chapter, name):
-    grade(chapter, name, chapter_cells(chapter)[1][name][0])
+def grade_file(path, tests=None):
+    grade(path.parent.name, path.stem.split("-solution__")[0], path.read_text(), tests)
 
 
-@pytest.mark.parametrize("file", wrong_solutions())
-def test_a_wrong_solution_is_rejected_with_a_reason(file):
-    name = file.stem.split("__")[0]
+@every_exercise
+def test_the_solution_passes(name, label):
+    grade(name, label, exercise(name, label).answer.source)
+
+
+@pytest.mark.parametrize("path", answers_of(alternatives))
+def test_another_correct_answer_passes(path):
+    grade_file(path)
+
+
+@pytest.mark.parametrize("path", answers_of(mistakes))
+def test_a_wrong_answer_is_rejected_with_a_reason(path):
     with pytest.raises(AssertionError) as rejection:
-        grade(file.parent.name, name, file.read_text())
+        grade_file(path)
     assert len(str(rejection.value)) > 20, "the message must tell the student what is wrong"
 
 
-@pytest.mark.parametrize(("chapter", "name"), exercises())
-def test_the_hidden_tests_have_work_to_do(chapter, name):
-    """At least two wrong solutions each, and at least one of them survives the visible tests."""
-    files = sorted((HERE / chapter).glob(f"{name}__*.py"))
-    assert len(files) >= 2, f"{chapter}: exercise {name} has {len(files)} wrong solutions"
-    setup, pairs = chapter_cells(chapter)
-    visible = pairs[name][1].split("### BEGIN HIDDEN TESTS")[0]
-    survivors = 0
-    for file in files:
-        space = {"__name__": "exercise"}
+@every_exercise
+def test_the_hidden_tests_have_work_to_do(name, label):
+    """At least one wrong answer survives the visible tests."""
+    visible, survivors = strip(exercise(name, label).tests.source), []
+    for path in mistakes(name, label, HERE):
         try:
-            for source in (setup, file.read_text(), visible):
-                exec(compile(source, str(file), "exec"), space)
-            survivors += 1
+            grade_file(path, visible)
+            survivors.append(in_words(path))
         except AssertionError:
             pass
     assert survivors, "the visible tests catch everything: the hidden ones test nothing"
 
 
-@pytest.mark.parametrize(("chapter", "name"), exercises())
-def test_an_empty_answer_is_rejected(chapter, name):
-    with pytest.raises((AssertionError, NameError, TypeError)):
-        grade(chapter, name, "")
+@every_exercise
+def test_enough_answers_are_known(name, label):
+    assert len(mistakes(name, label, HERE)) >= 2
+    assert len(alternatives(name, label, HERE)) >= 1
 
 
-def test_every_wrong_solution_belongs_to_an_exercise():
-    known = {(chapter, name) for chapter, name in exercises()}
-    assert {(f.parent.name, f.stem.split("__")[0]) for f in HERE.glob("*/*.py")} <= known
+@every_exercise
+def test_the_empty_answer_says_that_it_is_empty(name, label):
+    with pytest.raises(NotImplementedError, match="not solved yet"):
+        grade(name, label, unsolved(exercise(name, label).answer.source))
+
+
+@every_exercise
+def test_every_assert_says_what_is_wrong(name, label):
+    tree = ast.parse(exercise(name, label).tests.source)
+    silent = [n for n in ast.walk(tree) if isinstance(n, ast.Assert) and n.msg is None]
+    assert [ast.unparse(node) for node in silent] == []
+
+
+def test_every_known_answer_belongs_to_an_exercise():
+    known = {f"{name}/{label}-solution" for name, label in EXERCISES}
+    assert {f"{f.parent.name}/{f.stem.split('__')[0]}" for f in HERE.glob("*/*.py")} <= known

@@ -1,0 +1,91 @@
+"""What exercises look like in a chapter's source.
+
+An answer stands between `### BEGIN SOLUTION` and `### END SOLUTION`, the tests that students do not
+see between `### BEGIN HIDDEN TESTS` and `### END HIDDEN TESTS`. What a cell is follows from its
+nbgrader metadata. The book's build and the assignments take apart what they need with the functions
+of this module.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
+BEGIN_SOLUTION, END_SOLUTION = "### BEGIN SOLUTION", "### END SOLUTION"
+MARKERS = (BEGIN_HIDDEN, END_HIDDEN, BEGIN_SOLUTION, END_SOLUTION)
+UNSOLVED = 'raise NotImplementedError("not solved yet: your answer goes here")'
+
+
+def kind(metadata: dict) -> str | None:
+    """ "solution" or "tests" for a cell with nbgrader metadata, None for any other."""
+    nbgrader = metadata.get("nbgrader", {})
+    if nbgrader.get("solution"):
+        return "solution"
+    return "tests" if nbgrader.get("grade") else None
+
+
+def strip(source: str) -> str:
+    """A cell's source without hidden tests and without marker lines.
+
+    >>> strip("assert f(1) == 1\\n### BEGIN HIDDEN TESTS\\nassert f(2) == 4\\n### END HIDDEN TESTS")
+    'assert f(1) == 1'
+    """
+    kept, hidden = [], False
+    for line in source.split("\n"):
+        mark = line.strip()
+        if mark in (BEGIN_HIDDEN, END_HIDDEN):
+            hidden = mark == BEGIN_HIDDEN
+        elif not hidden and mark not in MARKERS:
+            kept.append(line)
+    return "\n".join(kept).strip("\n")
+
+
+def unsolved(source: str) -> str:
+    """A cell's source with a line that raises in place of each answer.
+
+    >>> answer = "    ### BEGIN SOLUTION\\n    return 2 * x\\n    ### END SOLUTION"
+    >>> print(unsolved("def f(x):\\n" + answer))
+    def f(x):
+        raise NotImplementedError("not solved yet: your answer goes here")
+    """
+    answer = re.compile(rf"^([ \t]*){BEGIN_SOLUTION}\n.*?{END_SOLUTION}[ \t]*$", re.M | re.S)
+    return answer.sub(lambda match: match[1] + UNSOLVED, source)
+
+
+class Block(NamedTuple):
+    """A MyST directive in a text."""
+
+    title: str
+    options: dict[str, str]
+    body: str
+
+
+def pattern(names: Iterable[str]) -> re.Pattern:
+    """Matches directives of these names; a fence ends with as many colons as it began."""
+    name = "|".join(map(re.escape, names))
+    fence = rf"^(?P<fence>:{{3,}}|`{{3,}})\{{(?:{name})\}}[ \t]*(?P<title>.*)\n"
+    return re.compile(rf"{fence}(?P<inside>(?:.*\n)*?)(?P=fence)[ \t]*(?:\n|\Z)", re.M)
+
+
+def blocks(text: str, name: str) -> Iterator[Block]:
+    """The directives `{name}` of a Markdown text.
+
+    >>> text = ":::{exercise} Twice (★)\\n:label: ex-two\\n\\nWrite `f(x)`.\\n:::"
+    >>> next(blocks(text, "exercise"))
+    Block(title='Twice (★)', options={'label': 'ex-two'}, body='Write `f(x)`.')
+    """
+    for match in pattern([name]).finditer(text):
+        lines, options = match["inside"].split("\n"), {}
+        while option := re.match(r":([\w-]+):\s*(.*)", lines[0]):
+            options[option[1]] = option[2]
+            lines.pop(0)
+        yield Block(match["title"].strip(), options, "\n".join(lines).strip())
+
+
+def without_blocks(text: str, names: Iterable[str]) -> str:
+    """A Markdown text without the directives of these names.
+
+    >>> without_blocks("Ask.\\n\\n:::{solution} ex-two\\nAnswer.\\n:::\\n", ["solution"])
+    'Ask.\\n\\n'
+    """
+    return pattern(names).sub("", text)

@@ -1,0 +1,123 @@
+"""Reading a chapter: its set-up and its exercises."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from .cells import blocks, kind
+
+BOOK = Path("book")  # commands run in the root of the repository
+ANSWERS = Path("tests/exercises")  # answers whose verdict is known
+MINUTES = {1: 15, 2: 30, 3: 60}  # what an exercise of so many stars takes: an estimate
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise of a chapter. One on paper has neither an answer cell nor tests."""
+
+    label: str  # as in references: "va-kl"
+    alias: str  # by position, those on paper counted: "vae-1"
+    title: str
+    stars: int
+    text: str  # MyST Markdown
+    answer: NotebookNode | None
+    tests: NotebookNode | None
+
+    @property
+    def points(self) -> int:
+        return self.tests.metadata.nbgrader.points if self.tests else 0
+
+    @property
+    def minutes(self) -> int:
+        return MINUTES[self.stars]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    name: str  # "05-vae"
+    title: str
+    setup: str  # the source of the cells tagged `setup`, all that exercises may use
+    exercises: list[Exercise]
+    metadata: dict  # of the notebook: its kernel
+
+
+def chapters(book: Path = BOOK) -> list[str]:
+    """The names of the chapters, in the order of reading."""
+    return sorted(path.stem for path in Path(book).glob("[0-9][0-9]-*.ipynb"))
+
+
+def read_chapter(name: str, book: Path = BOOK) -> Chapter:
+    """Read a chapter of the book.
+
+    Raises:
+        ValueError: there is no such chapter.
+    """
+    if name not in chapters(book):
+        expected = ", ".join(chapters(book)) or f"chapters in {Path(book).resolve()}, none is there"
+        raise ValueError(f"chapter: got {name!r}, expected one of {expected}")
+    notebook = nbformat.read(Path(book, f"{name}.ipynb"), as_version=4)
+    setup = [c.source for c in notebook.cells if "setup" in c.metadata.get("tags", [])]
+    texts = [c.source for c in notebook.cells if c.cell_type == "markdown"]
+    graded = {
+        c.metadata.nbgrader.grade_id: c for c in notebook.cells if kind(c.metadata) is not None
+    }
+    exercises = []
+    for block in (block for text in texts for block in blocks(text, "exercise")):
+        title, _, difficulty = block.title.rpartition(" (")
+        label, position = block.options["label"], len(exercises) + 1
+        exercises.append(
+            Exercise(
+                label=label,
+                alias=f"{name.partition('-')[2]}-{position}",
+                title=title,
+                stars=difficulty.count("★"),
+                text=block.body,
+                answer=graded.get(f"{label}-solution"),
+                tests=graded.get(f"{label}-tests"),
+            )
+        )
+    title = texts[0].split("\n")[0].removeprefix("# ")
+    return Chapter(name, title, "\n\n".join(setup), exercises, dict(notebook.metadata))
+
+
+def select(chapter: Chapter, names: list[str] | None = None) -> list[Exercise]:
+    """The exercises of these labels or aliases; without names, all that have tests.
+
+    Raises:
+        ValueError: a name is unknown, or its exercise cannot be graded.
+    """
+    coded = [e for e in chapter.exercises if e.answer and e.tests]
+    if names is None:
+        return coded
+    known = {name: e for e in chapter.exercises for name in (e.label, e.alias)}
+    for name in names:
+        if name not in known:
+            table = "".join(f"\n  {e.alias}, {e.label}: {e.title}" for e in coded)
+            raise ValueError(f"exercises: got {name!r}, expected some of{table}")
+        if known[name] not in coded:
+            raise ValueError(
+                f"exercises: got {name!r} ({known[name].title}), which has no tests, so that "
+                "nothing could grade it; leave it out"
+            )
+    return [e for e in chapter.exercises if e in [known[name] for name in names]]
+
+
+def mistakes(chapter: str, label: str, answers: Path = ANSWERS) -> list[Path]:
+    """Wrong answers to an exercise; a file's name says what is wrong (see `in_words`)."""
+    files = sorted(Path(answers, chapter).glob(f"{label}-solution__*.py"))
+    return [path for path in files if not in_words(path).startswith("correct")]
+
+
+def alternatives(chapter: str, label: str, answers: Path = ANSWERS) -> list[Path]:
+    """Correct answers to an exercise that go another way than the chapter's."""
+    return sorted(Path(answers, chapter).glob(f"{label}-solution__correct*.py"))
+
+
+def in_words(answer: Path) -> str:
+    """
+    >>> in_words(Path("va-kl-solution__mean_over_coordinates.py"))
+    'mean over coordinates'
+    """
+    return answer.stem.partition("__")[2].replace("_", " ")

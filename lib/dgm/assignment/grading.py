@@ -1,0 +1,96 @@
+"""How submissions are graded: two steps that nbgrader's own lack. They need nbgrader.
+
+`nbgrader_config.py` puts them in the place of nbgrader's, so that `nbgrader autograde` uses them.
+"""
+
+from pathlib import Path
+
+import nbformat
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+from nbgrader import preprocessors
+from traitlets import Bool, Dict, List, Unicode
+
+from .cells import kind
+
+
+class Restore(preprocessors.NbGraderPreprocessor):
+    """Lays a student's cells into a fresh copy of the assignment.
+
+    What was edited, moved or deleted comes back where it was, but for answers: a deleted one stays
+    away. Cells that the student added stay in front of the cell they stood before.
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        task = resources["nbgrader"]
+        path = Path("source", task["assignment"], f"{task['notebook']}.ipynb")
+        fresh = [c for c in nbformat.read(path, as_version=4).cells if grade_id(c)]
+        wanted = {grade_id(cell) for cell in fresh}
+        handed_in, added, own = {}, {}, []
+        for cell in nb.cells:
+            if grade_id(cell) in wanted:
+                handed_in[grade_id(cell)] = cell
+                added[grade_id(cell)] = own
+                own = []
+            else:
+                own.append(cell)
+        nb.cells = []
+        for cell in fresh:
+            name = grade_id(cell)
+            nb.cells += added.get(name, [])
+            if kind(cell.metadata) != "solution":
+                nb.cells.append(cell)
+            elif name in handed_in:
+                nb.cells.append(handed_in[name])
+        nb.cells += own
+        return nb, resources
+
+
+def grade_id(cell: NotebookNode) -> str | None:
+    return cell.metadata.get("nbgrader", {}).get("grade_id")
+
+
+class Execute(preprocessors.Execute):
+    """Runs a submission so that a cell that hangs or kills its kernel costs its own exercise only.
+
+    nbgrader would interrupt a cell that runs too long, which a program can ignore, and lose the
+    whole submission with its kernel. Here the notebook runs once more in a new kernel, without that
+    cell. `c.Execute.timeout` in nbgrader_config.py is the limit in seconds for a cell; the set-up
+    has none.
+    """
+
+    interrupt_on_timeout = Bool(False)
+    error_on_timeout = Dict(None, allow_none=True)
+    shutdown_kernel = Unicode("immediate")
+    # `exit` would end the kernel after the cell, and the next exercise with it; Python's own raises
+    extra_arguments = List(["--IPKernelApp.exec_lines=del exit, quit"])
+
+    def preprocess(self, nb: NotebookNode, resources: dict, km=None) -> tuple[NotebookNode, dict]:
+        self.broken = {}  # by index, what went wrong
+        self.timeout_func = lambda cell: None if grade_id(cell) == "setup" else self.timeout
+        while True:
+            try:
+                return super().preprocess(nb, resources, km)
+            except (CellTimeoutError, DeadKernelError):
+                continue  # without the cell that did it
+
+    def preprocess_cell(self, cell: NotebookNode, resources: dict, index: int):
+        if index in self.broken:
+            cell.outputs = [self.broken[index]]
+            return cell, resources
+        try:
+            cell, resources = super().preprocess_cell(cell, resources, index)
+        except CellTimeoutError:
+            self.broken[index] = failure("TimeLimit", f"stopped after {self.timeout} seconds")
+            raise
+        except DeadKernelError:
+            self.broken[index] = failure("Crash", "Python itself ended while this cell ran")
+            raise
+        if "outputs" in cell:  # nbgrader would give no points to an answer that causes a warning
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+        return cell, resources
+
+
+def failure(name: str, message: str) -> NotebookNode:
+    return new_output("error", ename=name, evalue=message, traceback=[f"{name}: {message}"])

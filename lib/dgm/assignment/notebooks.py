@@ -1,0 +1,99 @@
+"""The notebooks of an assignment: the one nbgrader starts from, and the one with rubrics."""
+
+import ast
+from pathlib import Path
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from .cells import strip
+from .chapter import Chapter, Exercise, alternatives, in_words, mistakes
+from .statements import statement
+
+LOCKED = {"grade": False, "locked": True, "schema_version": 3, "solution": False, "task": False}
+HEADER = """\
+# {title}: exercises
+
+{count}, {points} points, about {minutes} minutes.
+
+| exercise | points | minutes, estimated |
+|---|---|---|
+{rows}
+
+Run the cells from the top. Where a cell says `not solved yet`, put your answer in place of that \
+line; the tests below it then tell whether you are on the way. What you hand in also meets tests \
+that you do not see; when one fails, it says why. An answer counts as a whole: it passes all of \
+its tests, or it gets no points.
+
+Your answers may use what the set-up imports, and functions of your own in new cells. The set-up \
+and the tests are put back as they were before grading. Hand in this file under its name, \
+`{name}.ipynb`. To run, it needs `dgm`, the library of the course."""
+
+
+def assignment(chapter: Chapter, exercises: list[Exercise], book: Path) -> NotebookNode:
+    """Set-up and exercises with their solutions and all tests: what nbgrader starts from."""
+    header = HEADER.format(
+        title=chapter.title,
+        name=chapter.name,
+        count=f"{len(exercises)} exercises" if len(exercises) > 1 else "One exercise",
+        points=sum(e.points for e in exercises),
+        minutes=sum(e.minutes for e in exercises),
+        rows="\n".join(f"| {e.title} | {e.points} | {e.minutes} |" for e in exercises),
+    )
+    setup = new_code_cell(chapter.setup, id="setup")
+    setup.metadata["nbgrader"] = LOCKED | {"grade_id": "setup"}
+    cells = [new_markdown_cell(header, id="header"), setup]
+    for e in exercises:
+        cells += [new_markdown_cell(statement(e, book), id=e.label), e.answer, e.tests]
+    return new_notebook(cells=cells, metadata=chapter.metadata)
+
+
+def with_rubrics(
+    source: NotebookNode, chapter: Chapter, exercises: list[Exercise], answers: Path
+) -> NotebookNode:
+    """The same with a rubric after the tests of each exercise."""
+    after = {e.tests.id: rubric(chapter, e, answers) for e in exercises}
+    cells = []
+    for cell in source.cells:
+        cells.append(cell)
+        if cell.id in after:
+            cells.append(new_markdown_cell(after[cell.id], id=f"{cell.id}-rubric"))
+    return new_notebook(cells=cells, metadata=source.metadata)
+
+
+def rubric(chapter: Chapter, exercise: Exercise, answers: Path) -> str:
+    """What an answer is marked by, and the answers whose verdict is known."""
+    seen = messages(strip(exercise.tests.source))
+    hidden = [m for m in messages(exercise.tests.source) if m not in seen]
+    lines = [
+        f"**Rubric.** {exercise.points} points if all tests pass, none otherwise. "
+        "What students read when one fails:\n",
+        *(f"- {m} (visible)" for m in seen),
+        *(f"- {m}" for m in hidden),
+        "\n**Common mistakes**, all of which the tests reject:\n",
+        *map(example, mistakes(chapter.name, exercise.label, answers)),
+        "**Other correct answers**, which they accept:\n",
+        *map(example, alternatives(chapter.name, exercise.label, answers)),
+    ]
+    return "\n".join(lines)
+
+
+def example(answer: Path) -> str:
+    """An answer behind a disclosure that says what it is."""
+    code = answer.read_text(encoding="utf-8").strip()
+    summary = f"<details><summary>{in_words(answer)}</summary>"
+    return f"{summary}\n\n```python\n{code}\n```\n\n</details>\n"
+
+
+def messages(tests: str) -> list[str]:
+    """What the asserts of a test cell say, with … for what only a run knows.
+
+    >>> messages('assert f(2) == 4, f"f(2) is 4, not {f(2)}"')
+    ['f(2) is 4, not …']
+    """
+    asserts = [node for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Assert)]
+    found = []
+    for node in sorted(asserts, key=lambda node: node.lineno):
+        parts = node.msg.values if isinstance(node.msg, ast.JoinedStr) else [node.msg]
+        found.append("".join(p.value if isinstance(p, ast.Constant) else "…" for p in parts))
+    return found

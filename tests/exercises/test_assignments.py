@@ -1,0 +1,170 @@
+"""Assignments: what a chapter is turned into, and the whole chain up to the marks."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dgm.assignment import course, make_assignment, read_chapter
+from dgm.assignment.__main__ import main
+from dgm.assignment.cells import MARKERS, UNSOLVED
+from dgm.assignment.chapter import chapters, select
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+BOOK = ROOT / "book"
+FIRST = "01-generative-models"
+
+pytestmark = pytest.mark.filterwarnings("ignore:Object of type")  # nbgrader's use of SQLAlchemy
+
+
+def make(name, folder, exercises=None, force=False):
+    return make_assignment(name, exercises, folder, force, BOOK, HERE)
+
+
+def submit(folder, student, name, notebook):
+    path = folder / "submitted" / student / name / f"{name}.ipynb"
+    path.parent.mkdir(parents=True)
+    nbformat.write(notebook, path)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+# ---------------------------------------------------------------- the chain
+
+
+@pytest.mark.parametrize("name", chapters(BOOK))
+def test_solutions_get_full_marks_and_stubs_none(name, tmp_path):
+    """Generate, hand in, grade. All of it, imports too, takes less than ten seconds to run."""
+    student, _ = make(name, tmp_path)
+    solved = read(tmp_path / "source" / name / f"{name}.ipynb")
+    solved.cells.append(nbformat.v4.new_code_cell("import time\nprint(time.process_time())"))
+    submit(tmp_path, "solved", name, solved)
+    submit(tmp_path, "unsolved", name, read(student))
+    nbgrader = course.open_course(tmp_path)
+    outcome = nbgrader.autograde(name, "*")
+    assert outcome["success"], outcome["log"]
+    with nbgrader.gradebook as gradebook:
+        marks = {s.student.id: s.score for s in gradebook.find_assignment(name).submissions}
+    full = sum(e.points for e in select(read_chapter(name, BOOK)))
+    assert marks == {"solved": full, "unsolved": 0}
+    graded = {who: read(tmp_path / "autograded" / who / name / f"{name}.ipynb") for who in marks}
+    assert float(graded["solved"].cells[-1].outputs[0].text) < 10
+    stopped = [o for c in graded["unsolved"].cells for o in c.get("outputs", []) if "ename" in o]
+    assert stopped[0].ename == "NotImplementedError", "the set-up runs, the first stub stops"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The assignment of two exercises of the first chapter."""
+    path = tmp_path_factory.mktemp("course")
+    make(FIRST, path, ["generative-models-2", "in-inverse-cdf"])
+    return path
+
+
+def test_the_students_notebook_gives_nothing_away(folder):
+    release = read(folder / "release" / FIRST / f"{FIRST}.ipynb")
+    exercises = select(read_chapter(FIRST, BOOK), ["in-inverse-cdf", "in-uniform"])
+    shown = json.dumps(release)
+    assert [mark for mark in MARKERS if mark in shown] == []
+    assert shown.count(json.dumps(UNSOLVED)[1:-1]) == 3, "three functions to write"
+    for exercise in exercises:
+        hidden = exercise.tests.source.split("### BEGIN HIDDEN TESTS")[1].split("\n")[1]
+        visible = exercise.tests.source.split("\n")[0]
+        assert json.dumps(hidden)[1:-1] not in shown and json.dumps(visible)[1:-1] in shown
+    assert "rubric" not in shown.lower()
+
+
+def test_the_students_notebook_says_what_is_asked(folder):
+    release = read(folder / "release" / FIRST / f"{FIRST}.ipynb")
+    header = release.cells[0].source
+    assert header.startswith("# Generative models: exercises")
+    assert "2 exercises, 4 points, about 30 minutes" in header
+    texts = [c.source for c in release.cells if c.cell_type == "markdown"]
+    assert len(texts) == 3 and len(release.cells) == 8
+    assert not any("{eq}" in t or ":::" in t or "{cite" in t for t in texts)
+
+
+def test_the_instructors_notebook_has_everything(folder):
+    text = (folder / "instructor" / FIRST / f"{FIRST}.ipynb").read_text(encoding="utf-8")
+    for part in ("### BEGIN SOLUTION", "### BEGIN HIDDEN TESTS", "**Rubric.**", "one sided"):
+        assert part in text
+
+
+def test_an_equation_of_the_book_is_printed_where_it_is_needed(tmp_path):
+    student, _ = make(FIRST, tmp_path, ["in-nonlinear"])
+    text = next(c.source for c in read(student).cells if c.id == "in-nonlinear")
+    assert "of (toy)" in text and r"\tag{toy}" in text and r"\mathcal N" in text
+
+
+# ---------------------------------------------------------------- what can go wrong
+
+
+def snapshot(folder):
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name != "gradebook.db"]
+    return {p: p.read_bytes() for p in files}
+
+
+def test_nothing_is_overwritten_without_force(folder):
+    before = snapshot(folder)
+    with pytest.raises(FileExistsError, match=r"already there.*FORCE=1"):
+        make(FIRST, folder)
+    assert snapshot(folder) == before
+
+
+def test_force_makes_it_again_and_keeps_submissions(tmp_path):
+    make(FIRST, tmp_path, ["in-uniform"])
+    submit(tmp_path, "ada", FIRST, nbformat.v4.new_notebook())
+    student, _ = make(FIRST, tmp_path, ["in-uniform", "in-histogram"], force=True)
+    assert "2 exercises" in read(student).cells[0].source
+    assert (tmp_path / "submitted" / "ada" / FIRST / f"{FIRST}.ipynb").exists()
+
+
+def test_an_unknown_chapter_lists_all():
+    with pytest.raises(ValueError, match="01-generative-models.*05-vae"):
+        read_chapter("05-vea", BOOK)
+
+
+def test_a_book_elsewhere_is_missed(tmp_path):
+    with pytest.raises(ValueError, match="none is there"):
+        read_chapter("05-vae", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name, says",
+    [("va-kll", "va-kl: The divergence"), ("vae-99", "vae-1"), ("va-strong-decoder", "no tests")],
+)
+def test_an_exercise_that_cannot_be_had_says_why(name, says):
+    with pytest.raises(ValueError, match=f"exercises: got '{name}'(.|\n)*{says}"):
+        select(read_chapter("05-vae", BOOK), ["va-kl", name])
+
+
+def test_without_nbgrader_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(course, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match="pip install 'nbgrader"):
+        make(FIRST, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_program_prints_errors_without_a_traceback(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stop:
+        main(["05-vea"])
+    assert stop.value.code == 2 and "chapter: got '05-vea'" in capsys.readouterr().err
+
+
+def test_make_says_that_nbgrader_could_not_be_installed(tmp_path):
+    for file in ("Makefile", "requirements.txt", "pyproject.toml"):
+        (tmp_path / file).write_text((ROOT / file).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "pip").write_text("#!/bin/sh\necho no network >&2\nexit 1\n")
+    (tmp_path / ".venv" / "bin" / "pip").chmod(0o755)
+    (tmp_path / ".venv" / "installed").touch()
+    command = ["make", "-C", str(tmp_path), "assignment", "CHAPTER=05-vae"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert "no network" in run.stderr and "nbgrader is missing" in run.stderr
