@@ -1,0 +1,3 @@
+def unlabelled(bounds, log_q):
+    q = log_q.exp()
+    return (q * bounds).sum(1) - torch.special.entr(q).sum(1)

@@ -1,0 +1,2 @@
+def estimate_shares(probs, shares, sweeps=200):
+    return probs.mean(0)
