@@ -13,10 +13,10 @@ stand below. A record that is damaged, or that no page shows, is left out with a
 
 from __future__ import annotations
 
-import json
 import statistics
 from pathlib import Path
 
+import scoreboard
 from docutils import nodes
 from scoreboard import duration, listed, place, table, warn
 from sphinx.application import Sphinx
@@ -41,13 +41,8 @@ def problem(record: object) -> str | None:
     >>> problem({"name": "few-labels-digits"})
     'it lacks dataset'
     """
-    if not isinstance(record, dict):
-        return "it is no JSON object"
-    for key, kind in NEEDED.items():
-        if key not in record:
-            return f"it lacks {key}"
-        if not isinstance(record[key], kind):
-            return f"its {key} is {record[key]!r}"
+    if wrong := scoreboard.problem(record, NEEDED):
+        return wrong
     for row in record["rows"]:
         if len(row["errors"]) != record["draws"]:
             return f"{row['method']} has {len(row['errors'])} errors for {record['draws']} draws"
@@ -55,18 +50,9 @@ def problem(record: object) -> str | None:
 
 
 def load_records(app: Sphinx) -> None:
-    """Read the records once per build; one that cannot be used is a warning."""
-    app.env.few_labels_records = records = {}
-    for path in sorted(Path(app.srcdir, "records", "few-labels").glob("*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            warn("%s is no record: %s", path.name, error)
-            continue
-        if wrong := problem(record):
-            warn("%s is no record: %s", path.name, wrong)
-        else:
-            records[path.stem] = record
+    """Read the records once per build."""
+    folder = Path(app.srcdir, "records", "few-labels")
+    app.env.few_labels_records = scoreboard.read_records(folder, problem)
 
 
 class FewLabels(SphinxDirective):

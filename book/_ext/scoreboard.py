@@ -18,6 +18,7 @@ damaged, or belongs to no table is left out with a warning, so that a build unde
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from docutils import nodes
@@ -43,7 +44,7 @@ HEADINGS = ["Model", "Published", "Here", "Test images", "Epochs", "Training", "
 NOT_YET = ["not run yet", "", "", "", ""]
 
 
-def problem(record: object) -> str | None:
+def problem(record: object, needed: dict = NEEDED) -> str | None:
     """What is wrong with a record, if anything is.
 
     >>> problem({"name": "vae-1"})
@@ -51,7 +52,7 @@ def problem(record: object) -> str | None:
     """
     if not isinstance(record, dict):
         return "it is no JSON object"
-    for key, kind in NEEDED.items():
+    for key, kind in needed.items():
         if key not in record:
             return f"it lacks {key}"
         if not isinstance(record[key], kind):
@@ -59,7 +60,7 @@ def problem(record: object) -> str | None:
     return None
 
 
-def read_records(folder: Path) -> dict[str, dict]:
+def read_records(folder: Path, problem: Callable = problem) -> dict[str, dict]:
     """The records in the folder by file name; one that cannot be used is a warning."""
     records = {}
     for path in sorted(folder.glob("*.json"), key=lambda path: path.stem):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import doctest
-import json
-import re
-from io import StringIO
 
 import few_labels
 import pytest
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace, patch_docutils
+import small_book
+from small_book import first_table, plain
 
 PAGE = """# Page
 
@@ -49,27 +46,9 @@ RECORD = {
 
 def build(folder, records: dict[str, dict | str]) -> tuple[str, list[list[str]], str]:
     """Build the page beside these records: warnings, the cells of the first table, the page."""
-    source = folder / "book"
-    (source / "records" / "few-labels").mkdir(parents=True)
-    (source / "index.md").write_text(PAGE)
-    for name, record in records.items():
-        text = record if isinstance(record, str) else json.dumps(record)
-        (source / "records" / "few-labels" / f"{name}.json").write_text(text)
-    settings = {"extensions": ["myst_parser", "few_labels"]}
-    warnings, out = StringIO(), folder / "out"
-    with patch_docutils(), docutils_namespace():
-        app = Sphinx(
-            source, None, out, folder / "trees", "html", settings, status=None, warning=warnings
-        )
-        app.build()
-    page = (out / "index.html").read_text(encoding="utf-8")
-    rows = re.findall(r"<tr.*?</tr>", page.partition("</table>")[0], re.DOTALL)
-    texts = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
-    return warnings.getvalue(), [[plain(cell) for cell in row] for row in texts], page
-
-
-def plain(cell: str) -> str:
-    return re.sub(r"<.*?>", "", cell).strip()
+    files = {f"records/few-labels/{name}.json": record for name, record in records.items()}
+    warnings, pages = small_book.build(folder, {"index.md": PAGE} | files, "few_labels")
+    return warnings, first_table(pages["index"]), pages["index"]
 
 
 def test_without_a_record_the_page_says_how_to_make_one(tmp_path):

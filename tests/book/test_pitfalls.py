@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from io import StringIO
 
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace, patch_docutils
+from small_book import build, plain
 
 BOX = """:::{admonition} Pitfall: %s
 :class: pitfall
@@ -15,37 +13,19 @@ Why not.
 :::
 """
 PAGES = {
-    "index": "# Index\n\n```{toctree}\nb\na\n```\n\n```{pitfalls}\n```\n",
-    "a": "# Page A\n\n" + BOX % "the $D$ of it" + "\n" + BOX % '"we call it $q$"',
-    "b": "# Page B\n\n:::{admonition} No such box\n\nBut a note.\n:::\n\n" + BOX % "a sum",
+    "index.md": "# Index\n\n```{toctree}\nb\na\n```\n\n```{pitfalls}\n```\n",
+    "a.md": "# Page A\n\n" + BOX % "the $D$ of it" + "\n" + BOX % '"we call it $q$"',
+    "b.md": "# Page B\n\n:::{admonition} No such box\n\nBut a note.\n:::\n\n" + BOX % "a sum",
 }
 
 
-def build(folder, pages) -> tuple[str, dict[str, str]]:
-    source, out = folder / "book", folder / "out"
-    source.mkdir()
-    for name, text in pages.items():
-        (source / f"{name}.md").write_text(text)
-    warnings = StringIO()
-    settings = {
-        "extensions": ["myst_parser", "pitfalls"],
-        "myst_enable_extensions": ["colon_fence", "dollarmath"],
-    }
-    with patch_docutils(), docutils_namespace():
-        app = Sphinx(
-            source, None, out, folder / "trees", "html", settings, status=None, warning=warnings
-        )
-        app.build()
-    return warnings.getvalue(), {name: (out / f"{name}.html").read_text() for name in pages}
-
-
 def test_every_box_is_listed_in_the_order_of_the_book(tmp_path):
-    warnings, pages = build(tmp_path, PAGES)
+    warnings, pages = build(tmp_path, PAGES, "pitfalls")
     assert warnings == ""
     links = re.findall(
         r'<a class="reference internal" href="(\w+\.html#.*?)">(.*?)</a>', pages["index"]
     )
-    boxes = [(where, re.sub("<.*?>", "", text)) for where, text in links if "pitfall" in where]
+    boxes = [(where, plain(text)) for where, text in links if "pitfall" in where]
     assert boxes == [
         ("b.html#pitfall-1", "A sum"),
         ("a.html#pitfall-1", r"The \(D\) of it"),
@@ -58,5 +38,5 @@ def test_every_box_is_listed_in_the_order_of_the_book(tmp_path):
 
 
 def test_a_page_without_boxes_is_left_out(tmp_path):
-    _, pages = build(tmp_path, PAGES | {"b": "# Page B\n\nNothing."})
+    _, pages = build(tmp_path, PAGES | {"b.md": "# Page B\n\nNothing."}, "pitfalls")
     assert "Page B</p>" not in pages["index"] and "Page A</p>" in pages["index"]
