@@ -97,10 +97,12 @@ def duration(seconds: float) -> str:
 
 def place(record: dict) -> str:
     """
-    >>> place({"device": "cpu", "threads": 2}), place({"device": "NVIDIA H200", "threads": 16})
-    ('CPU, 2 threads', 'NVIDIA H200')
+    >>> place({"device": "cpu", "threads": 1}), place({"device": "NVIDIA H200", "threads": 16})
+    ('CPU, 1 thread', 'NVIDIA H200')
     """
-    return f"CPU, {record['threads']} threads" if record["device"] == "cpu" else record["device"]
+    if record["device"] != "cpu":
+        return record["device"]
+    return f"CPU, {record['threads']} thread{'s' if record['threads'] > 1 else ''}"
 
 
 def cells(record: dict) -> list[str]:
