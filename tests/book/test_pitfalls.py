@@ -34,6 +34,7 @@ def test_every_box_is_listed_in_the_order_of_the_book(tmp_path):
     for where, _ in boxes:
         name, _, anchor = where.partition(".html#")
         assert f'id="{anchor}"' in pages[name]
+    assert "mathjax" in pages["index"]  # the titles hold formulas, the page itself none
     assert pages["index"].index("Page B</p>") < pages["index"].index("Page A</p>")
 
 
