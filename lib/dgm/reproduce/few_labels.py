@@ -344,9 +344,7 @@ def measure(method: Method, draw: Draw, n: int, choice: float) -> float:
 # ---------------------------------------------------------------- the settings
 
 MLP = {"networks": "mlp", "binarize": "dynamic", "likelihood": heads.Bernoulli, "methods": METHODS}
-# In a convolutional M2 the sum over y takes ten convolutional passes per image; M1+M2 is the M2 of
-# these settings.
-CONV = {"networks": "conv", "methods": tuple(m for m in METHODS if m.name != "M2")}
+CONV = {"networks": "conv", "methods": METHODS}
 SETTINGS = {
     "few-labels-digits": Setting(
         "digits", size={"hidden": (128,)}, latent=10, batch_size=32, labelled=8, rate=5e-3, **MLP
