@@ -170,7 +170,7 @@ def test_checkpoints_hold_no_code(tmp_path, batches):
     file = tmp_path / "run.pt"
     fit(new_step(), batches, epochs=1, checkpoint=file, progress=False)
     state = torch.load(file, weights_only=True)
-    assert set(state) == {"step", "history"}
+    assert set(state) == {"step", "history", "best"}
 
 
 @pytest.mark.parametrize(

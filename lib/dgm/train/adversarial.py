@@ -1,6 +1,5 @@
 """The step of a generative adversarial network: two players, two optimisers."""
 
-import copy
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
@@ -9,7 +8,9 @@ from torch import Tensor, nn
 
 from .._device import device
 from ..objectives.adversarial import critic_logistic, generator_non_saturating
+from .averages import start_average, update_average
 from .checkpoints import random_state, set_random_state
+from .compiled import Compiled
 from .steps import check_batch
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -92,7 +93,9 @@ class adversarial_step:
         self.generator_optimizer = (generator_optimizer or adam)(generator.parameters())
         self.critic_optimizer = (critic_optimizer or adam)(critic.parameters())
         self.critic_steps, self.simultaneous, self.ema = critic_steps, simultaneous, ema
-        self.average = copy.deepcopy(generator).requires_grad_(False)
+        self.average = start_average(generator)
+        self._critic_value = self._mean_critic_objective
+        self._generator_value = self._mean_generator_objective
         self.t = 0
 
     def __call__(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -109,29 +112,31 @@ class adversarial_step:
             generator = self._generator_gradient(*part)
             self.generator_optimizer.step()
         self.t += 1
-        self._update_average()
+        update_average(self.average, self.generator, self.ema)
         return {"critic": critic, "generator": generator}
 
     def _critic_gradient(self, x: Tensor, *y: Tensor) -> Tensor:
-        fake = self.generator.sample(len(x), *y)  # (B, *event), a constant to the critic
-        objective = self.critic_objective(self._judge(*y), x, fake).mean()
-        return _ascend(objective, self.critic, self.critic_optimizer)
+        return _ascend(self._critic_value(x, *y), self.critic, self.critic_optimizer)
 
     def _generator_gradient(self, x: Tensor, *y: Tensor) -> Tensor:
+        return _ascend(self._generator_value(x, *y), self.generator, self.generator_optimizer)
+
+    def _mean_critic_objective(self, x: Tensor, *y: Tensor) -> Tensor:
+        fake = self.generator.sample(len(x), *y)  # (B, *event), a constant to the critic
+        return self.critic_objective(self._judge(*y), x, fake).mean()
+
+    def _mean_generator_objective(self, x: Tensor, *y: Tensor) -> Tensor:
         fake = self.generator.rsample(len(x), *y)  # (B, *event), a function of theta
-        objective = self.generator_objective(self._judge(*y), fake).mean()
-        return _ascend(objective, self.generator, self.generator_optimizer)
+        return self.generator_objective(self._judge(*y), fake).mean()
 
     def _judge(self, *y: Tensor) -> Callable[[Tensor], Tensor]:
         """D(x), or D(x | y) with the labels filled in: objectives need not know of them."""
         return partial(self.critic, y=y[0]) if y else self.critic
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        for mean, now in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(now, 1 - self.ema)
-        for mean, now in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            mean.copy_(now)
+    def compile(self, **options) -> None:
+        """Compile both objectives and their gradients, as `gradient_step.compile` does."""
+        self._critic_value = Compiled(self._mean_critic_objective, **options)
+        self._generator_value = Compiled(self._mean_generator_objective, **options)
 
     def check(self, batch: Sequence[Tensor]) -> None:
         """Raise ValueError if the batch cannot be data of these players. `fit` asks once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,34 @@ def set_random_state(state: dict[str, Tensor]) -> None:
         torch.get_device_module(device()).set_rng_state(state[device().type])
 
 
-def save_checkpoint(path: str | os.PathLike, step: Step, history: History) -> None:
+@contextlib.contextmanager
+def own_random_state(seed: int | None) -> Iterator[None]:
+    """Draw from a state that starts at `seed`, and put the old one back at the end.
+
+    With None, all goes on with the state there is.
+
+    >>> before = torch.get_rng_state()
+    >>> with own_random_state(1):
+    ...     draw = torch.rand(())
+    >>> torch.get_rng_state().equal(before)
+    True
+    """
+    before = random_state()
+    if seed is not None:
+        torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        if seed is not None:
+            set_random_state(before)
+
+
+def save_checkpoint(
+    path: str | os.PathLike, step: Step, history: History, best: dict | None = None
+) -> None:
     """Write the state of a run to one file, whole or not at all.
+
+    `best` is the step's state at the best epoch so far, where there is early stopping.
 
     The state goes to a temporary file in the same folder, which then takes the place of the old one
     in one operation of the file system.
@@ -42,15 +69,21 @@ def save_checkpoint(path: str | os.PathLike, step: Step, history: History) -> No
     temporary = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"step": step.state_dict(), "history": history.metrics}, temporary)
+        state = {"step": step.state_dict(), "history": history.metrics, "best": best}
+        torch.save(state, temporary)
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def load_checkpoint(path: str | os.PathLike, step: Step, history: History | None = None) -> None:
+def load_checkpoint(
+    path: str | os.PathLike, step: Step, history: History | None = None
+) -> dict | None:
     """Restore a run that `save_checkpoint` wrote. Only tensors and plain values are read.
+
+    Returns:
+        The step's state at its best epoch, if it was saved.
 
     Raises:
         ValueError: the file is not a checkpoint, or one of another model.
@@ -68,3 +101,4 @@ def load_checkpoint(path: str | os.PathLike, step: Step, history: History | None
         raise ValueError(f"checkpoint: {path} belongs to another model or step: {error}") from error
     if history is not None:
         history.metrics = {name: list(values) for name, values in metrics.items()}
+    return state.get("best")

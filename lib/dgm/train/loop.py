@@ -1,5 +1,6 @@
 """The loop: epochs, a progress bar, a history."""
 
+import copy
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -9,7 +10,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .checkpoints import load_checkpoint, random_state, save_checkpoint, set_random_state
+from .checkpoints import (
+    load_checkpoint,
+    own_random_state,
+    random_state,
+    save_checkpoint,
+    set_random_state,
+)
+from .compiled import not_compiled
 from .steps import Step
 
 
@@ -19,6 +27,7 @@ class History:
     Attributes:
         epochs: how many epochs it covers.
         interrupted: True if Ctrl-C ended the run; the last entry then covers part of an epoch.
+        best_epoch: with early stopping, the epoch whose parameters the model has at the end.
 
     >>> history = History()
     >>> history.append({"objective": -3.0})
@@ -29,6 +38,7 @@ class History:
     def __init__(self):
         self.metrics: dict[str, list[float]] = {}
         self.interrupted = False
+        self.best_epoch: int | None = None
 
     def append(self, metrics: dict[str, float]) -> None:
         for name, value in metrics.items():
@@ -59,7 +69,10 @@ def fit(
     batches: Iterable[Sequence[Tensor]],
     epochs: int,
     validate: Callable[[], dict[str, float]] | None = None,
+    patience: int | None = None,
     checkpoint: str | os.PathLike | None = None,
+    compile: bool = False,
+    seed: int | None = None,
     progress: bool = True,
 ) -> History:
     """Call `step` on every batch, `epochs` times over, and return the history.
@@ -72,9 +85,16 @@ def fit(
         batches: iterated anew in each epoch, for example `data.train.batches(128)`.
         epochs: how many passes in all, those of a checkpoint included.
         validate: called after each epoch; its metrics join the history.
+        patience: stop early, once the first metric of `validate`, an objective, has been no higher
+            than its best for so many epochs. The step then goes back to where it was at its best;
+            it does so too if the epochs are over first.
         checkpoint: a file, written after every epoch, whole or not at all. If it exists, training
             goes on from there and ends where an uninterrupted run would have (on a CPU bit for
             bit).
+        compile: make one program of objective and gradient. It takes from seconds to a minute
+            before the first update, and is worth it on a GPU or in a long run; see `Compiled`.
+        seed: draw from a random state of the run's own, which starts there. Other draws of the
+            program neither change the run nor are changed by it.
         progress: show a progress bar (on stderr).
 
     Returns:
@@ -96,27 +116,36 @@ def fit(
     """
     if not isinstance(epochs, int) or epochs < 1:
         raise ValueError(f"epochs: got {epochs!r}, expected a positive integer")
-    history = History()
-    if checkpoint is not None and Path(checkpoint).exists():
-        load_checkpoint(checkpoint, step, history)
-    elif hasattr(step, "check"):
-        _check_first(step, batches)
-    bar = tqdm(total=epochs, initial=history.epochs, unit="epoch", disable=not progress)
-    with bar:
-        while history.epochs < epochs:
-            epoch = _Epoch(step, history.epochs + 1, bar)
-            try:
-                epoch.run(batches)
-            except KeyboardInterrupt:
-                history.interrupted = True
-                if epoch.metrics:
-                    history.append(epoch.means())
-                bar.write(f"interrupted in epoch {epoch.number}; what was learned is kept")
-                return history
-            history.append(epoch.means() | (validate() if validate else {}))
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, step, history)
-            bar.update()
+    if patience is not None and (not isinstance(patience, int) or patience < 1):
+        raise ValueError(f"patience: got {patience!r}, expected a positive integer")
+    if patience is not None and validate is None:
+        raise ValueError("validate: got None, expected a function that early stopping can go by")
+    with own_random_state(seed):
+        history, best = _start(step, batches, checkpoint)
+        if compile:
+            _compile(step)
+        bar = tqdm(total=epochs, initial=history.epochs, unit="epoch", disable=not progress)
+        with bar:
+            while history.epochs < epochs and not _is_over(best, history.epochs, patience):
+                epoch = _Epoch(step, history.epochs + 1, bar)
+                try:
+                    epoch.run(batches)
+                except KeyboardInterrupt:
+                    history.interrupted = True
+                    if epoch.metrics:
+                        history.append(epoch.means())
+                    bar.write(f"interrupted in epoch {epoch.number}; what was learned is kept")
+                    return history
+                means = epoch.means()
+                validation = validate() if validate else {}
+                history.append(means | validation)
+                if patience is not None:
+                    best = _better(best, history.epochs, validation, step)
+                if checkpoint is not None:
+                    save_checkpoint(checkpoint, step, history, best)
+                bar.update()
+        if patience is not None and best is not None:
+            _restore(best, step, history)
     return history
 
 
@@ -157,6 +186,50 @@ class _Epoch:
                 )
             means[name] = mean
         return means
+
+
+def _start(
+    step: Step, batches: Iterable[Sequence[Tensor]], checkpoint: str | os.PathLike | None
+) -> tuple[History, dict | None]:
+    """The history so far and the best state in it, from the checkpoint if there is one."""
+    history = History()
+    if checkpoint is not None and Path(checkpoint).exists():
+        return history, load_checkpoint(checkpoint, step, history)
+    if hasattr(step, "check"):
+        _check_first(step, batches)
+    return history, None
+
+
+def _compile(step: Step) -> None:
+    if hasattr(step, "compile"):
+        step.compile()
+    else:
+        not_compiled(f"{type(step).__name__} has no gradient")
+
+
+def _is_over(best: dict | None, epochs: int, patience: int | None) -> bool:
+    """Whether the best epoch was `patience` epochs ago."""
+    return patience is not None and best is not None and epochs - best["epoch"] >= patience
+
+
+def _better(best: dict | None, epoch: int, validation: dict[str, float], step: Step) -> dict:
+    """The best epoch so far: this one, if the first metric of its validation is the highest."""
+    if not validation:
+        raise ValueError("validate: got no metrics, expected one that early stopping can go by")
+    name, value = next(iter(validation.items()))
+    if not -float("inf") < value < float("inf"):
+        raise FloatingPointError(f"{name} is {float(value)} after epoch {epoch}")
+    if best is not None and value <= best["value"]:
+        return best
+    return {"epoch": epoch, "value": float(value), "step": copy.deepcopy(step.state_dict())}
+
+
+def _restore(best: dict, step: Step, history: History) -> None:
+    """Go back to the best epoch; what is drawn from here on is as if nothing had happened."""
+    now = random_state()
+    step.load_state_dict(best["step"])
+    set_random_state(now)
+    history.best_epoch = best["epoch"]
 
 
 def _check_first(step: Step, batches: Iterable[Sequence[Tensor]]) -> None:

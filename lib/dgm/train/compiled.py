@@ -1,0 +1,61 @@
+"""Compiled functions that fall back on what they were compiled from."""
+
+import inspect
+import sys
+from collections.abc import Callable
+
+import torch
+from tqdm import tqdm
+
+from .._device import device
+
+# Without it all steps' programs count as versions of one function, of which torch keeps 8; a torch
+# before 2.14 has no such option.
+ISOLATED = "isolate_recompiles" in inspect.signature(torch.compile).parameters
+
+
+class Compiled:
+    """A function of tensors through `torch.compile`, whole or not at all.
+
+    What a step computes is dozens of small operations; compiled, neighbours become one, in forward
+    pass and gradient alike, and on a GPU the whole is recorded as a graph and launched at once.
+
+    Every new shape is compiled anew, since fixed shapes make the faster program: of an epoch's
+    batches, that is the full ones and the last. Compiled code draws other random numbers than eager
+    code unless `torch._inductor.config.fallback_random` is set.
+
+    A function that cannot be compiled, or a machine without a compiler, costs one line on stderr:
+    then the function itself does the work.
+
+    Args:
+        function: returns a tensor.
+        options: of `torch.compile`; by default CUDA graphs on a GPU.
+
+    >>> square = Compiled(lambda x: x.square(), backend="eager")
+    >>> square(torch.tensor(3.0))
+    tensor(9.)
+    """
+
+    def __init__(self, function: Callable, **options):
+        if not options and device().type == "cuda":
+            options = {"mode": "reduce-overhead"}
+        self.eager = function
+        if ISOLATED:
+            options["isolate_recompiles"] = True
+        self.run = torch.compile(function, fullgraph=True, dynamic=False, **options)
+
+    def __call__(self, *tensors, **more):
+        if self.run is self.eager:
+            return self.run(*tensors, **more)
+        torch.compiler.cudagraph_mark_step_begin()
+        try:
+            return self.run(*tensors, **more)
+        except Exception as error:  # of many kinds; if it is the function's own, it comes again
+            self.run = self.eager
+            not_compiled((str(error).strip() or type(error).__name__).splitlines()[0])
+            return self.run(*tensors, **more)
+
+
+def not_compiled(reason: str) -> None:
+    """Say in one line that training goes on at its usual speed."""
+    tqdm.write(f"compile: goes on without, because: {reason}", file=sys.stderr)
