@@ -208,6 +208,15 @@ def test_a_schedule_is_followed_and_compiled_once():
     assert len(made) == 1
 
 
+def test_bf16_is_compiled(capsys):
+    arguments = conv, objectives.elbo, binary
+    more = {"precision": "bf16", "updates": 2}
+    compiled = path(*arguments, "aot_eager", **more)
+    torch.testing.assert_close(compiled, path(*arguments, **more))
+    assert not torch.equal(compiled[0], path(*arguments, updates=2)[0])
+    assert "goes on without" not in capsys.readouterr().err
+
+
 def test_each_shape_is_compiled_once():
     made = []
     square = Compiled(lambda x: x.square().sum(), backend=counting(made))
@@ -247,3 +256,29 @@ def test_a_step_without_a_gradient_is_trained_without(capsys):
     step = em_step(models.GaussianMixture((2,), components=2))
     fit(step, [points()], epochs=2, compile=True, progress=False)
     assert "compile: goes on without, because: em_step has no gradient" in capsys.readouterr().err
+
+
+# --- waiting ---
+
+
+@pytest.mark.parametrize("name", STEPS | CANNOT)
+def test_a_step_never_waits_for_a_value(name, monkeypatch):
+    """On the meta device tensors have shapes and no values: reading one is an error there. On an
+    accelerator it would make the program wait until all work so far is done."""
+    monkeypatch.setenv("DGM_DEVICE", "meta")
+    build, objective, data = (STEPS | CANNOT)[name]
+    step = gradient_step(build(), objective, optimizer=partial(torch.optim.SGD, lr=0.1))
+    metrics = step([tensor.to("meta") for tensor in data()])
+    assert metrics["objective"].is_meta
+
+
+def test_players_never_wait_for_a_value(monkeypatch):
+    monkeypatch.setenv("DGM_DEVICE", "meta")
+    sgd = partial(torch.optim.SGD, lr=0.1)
+    step = adversarial_step(
+        models.Generator.mlp((2,)),
+        models.Critic.mlp((2,)),
+        generator_optimizer=sgd,
+        critic_optimizer=sgd,
+    )
+    assert step([points()[0].to("meta")])["critic"].is_meta

@@ -249,7 +249,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, batches):
     [
         (lambda b: new_step(clip=0), "clip: got 0, expected a positive norm"),
         (lambda b: new_step(ema=1), "ema: got 1, expected at least 0"),
-        (lambda b: new_step(precision="fp8"), "precision: got 'fp8', expected float32 or bf16"),
+        (lambda b: new_step(precision="fp8"), "precision: got 'fp8', expected 'float32' or 'bf16'"),
         (lambda b: fit(new_step(), b, 2, dict, patience=0), "patience: got 0"),
         (lambda b: fit(new_step(), b, 2, patience=3), "validate: got None"),
         (lambda b: fit(new_step(), b, 2, dict, patience=3), "validate: got no metrics"),

@@ -1,6 +1,7 @@
 """Steps: one update from one batch, and its metrics."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Protocol
 
 import torch
@@ -14,8 +15,6 @@ from ..protocols import LatentVariable, Tractable, given
 from .averages import start_average, update_average
 from .checkpoints import random_state, set_random_state
 from .compiled import Compiled
-
-PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Step(Protocol):
@@ -84,12 +83,12 @@ class gradient_step:
             raise ValueError(f"clip: got {clip}, expected a positive norm")
         if ema is not None and not 0 <= ema < 1:
             raise ValueError(f"ema: got {ema}, expected at least 0 and less than 1")
-        if precision not in PRECISIONS:
-            raise ValueError(f"precision: got {precision!r}, expected {' or '.join(PRECISIONS)}")
+        if precision not in ("float32", "bf16"):
+            raise ValueError(f"precision: got {precision!r}, expected 'float32' or 'bf16'")
         self.model = model.to(device())
         self.objective = objective
         self.schedules = schedules
-        self.clip, self.ema, self.precision = clip, ema, PRECISIONS[precision]
+        self.clip, self.ema, self.bf16 = clip, ema, precision == "bf16"
         if optimizer is None:
             self.optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
         else:
@@ -115,8 +114,7 @@ class gradient_step:
         return metrics
 
     def _mean_objective(self, *batch: Tensor, **scheduled: float | Tensor) -> Tensor:
-        bf16 = self.precision == torch.bfloat16
-        with torch.autocast(device().type, self.precision, enabled=bf16):
+        with torch.autocast(device().type, torch.bfloat16) if self.bf16 else nullcontext():
             return self.objective(self.model, *batch, **scheduled).mean()
 
     def _scheduled(self) -> dict[str, float | Tensor]:
