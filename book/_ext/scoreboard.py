@@ -10,9 +10,15 @@
     ```
 
 makes a table. A line names a recipe, the model and the published figures; what `python -m
-dgm.reproduce` recorded for the recipe in book/records/ is filled in, one row per record. The
-options say what the figures of one table have in common. A record that differs in one of them, is
-damaged, or belongs to no table is left out with a warning, so that a build under -W fails.
+dgm.reproduce` recorded for the recipe in book/records/ is filled in, one row per record. Where no
+line has published figures, the table has no such column.
+
+The options say what the figures of one table have in common. A record that differs in one of them,
+is damaged, or belongs to no table is left out with a warning, so that a build under -W fails.
+
+Records of models that are judged by their samples name the features in which distances were
+measured, and give the distance of real images: one more column. All of one table must have been
+measured in the same features.
 """
 
 from __future__ import annotations
@@ -41,7 +47,8 @@ NEEDED = {
     "versions": dict,
 }
 HEADINGS = ["Model", "Published", "Here", "Test images", "Epochs", "Training", "Device"]
-NOT_YET = ["not run yet", "", "", "", ""]
+REAL = "Real images"  # stands behind "Here", in tables of distances
+NOT_YET = "not run yet"
 
 
 def problem(record: object, needed: dict = NEEDED) -> str | None:
@@ -57,6 +64,8 @@ def problem(record: object, needed: dict = NEEDED) -> str | None:
             return f"it lacks {key}"
         if not isinstance(record[key], kind):
             return f"its {key} is {record[key]!r}"
+    if ("features" in record) != ("real_images" in record):
+        return "it has features without real_images, or the other way round"
     return None
 
 
@@ -105,15 +114,25 @@ def place(record: dict) -> str:
     return f"CPU, {record['threads']} thread{'s' if record['threads'] > 1 else ''}"
 
 
-def cells(record: dict) -> list[str]:
-    """What a record says, under the headings from "Here" on."""
-    return [
-        f"{record['figure']:.2f} ± {record['standard_error']:.2f}",
-        f"{record['images']:,}",
-        f"{record['epochs']:,.0f}" if record["epochs"] >= 10 else f"{record['epochs']:.2g}",
-        duration(record["seconds"]),
-        place(record),
-    ]
+def figure(measured: dict) -> str:
+    """
+    >>> figure({"figure": 86.0433, "standard_error": 0.7346})
+    '86.04 ± 0.73'
+    """
+    return f"{measured['figure']:.2f} ± {measured['standard_error']:.2f}"
+
+
+def cells(record: dict) -> dict[str, str]:
+    """What a record says, by the heading it stands under."""
+    epochs = record["epochs"]
+    return {
+        "Here": figure(record),
+        REAL: figure(record["real_images"]) if "real_images" in record else "",
+        "Test images": f"{record['images']:,}",
+        "Epochs": f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.2g}",
+        "Training": duration(record["seconds"]),
+        "Device": place(record),
+    }
 
 
 class Scoreboard(SphinxDirective):
@@ -126,17 +145,29 @@ class Scoreboard(SphinxDirective):
         self.env.note_reread()  # the page does not change when records come
         rows, shown = [], []
         for line in self.content:
-            name, model, published = (part.strip() for part in line.split("|"))
+            name, model, *published = (part.strip() for part in line.split("|"))
             listed(self.env).setdefault(self.env.docname, set()).add(name)
             own = [
                 r
                 for file, r in self.env.records.items()
                 if r["name"] == name and self.fits(file, r)
             ]
-            left = [self.inline(model), self.inline(published)]
-            rows += [left + cells(record) for record in own] or [left + NOT_YET]
+            left = {"Model": self.inline(model)}
+            if published:
+                left["Published"] = self.inline(*published)
+            rows += [left | cells(record) for record in own] or [left | {"Here": NOT_YET}]
             shown += own
-        return [self.caption(), table(HEADINGS, rows), *provenance(shown)]
+        headings = [h for h in HEADINGS if h != "Published" or any(h in row for row in rows)]
+        if any("real_images" in record for record in shown):
+            headings.insert(headings.index("Here") + 1, REAL)
+        body = [[row.get(heading, "") for heading in headings] for row in rows]
+        features = {record.get("features") for record in shown} - {None}
+        if len(features) > 1:
+            warn(
+                "distances in different features cannot be compared: %s",
+                "; ".join(sorted(features)),
+            )
+        return [self.caption(features), table(headings, body), *provenance(shown)]
 
     def inline(self, text: str) -> list[nodes.Node]:
         return self.parse_inline(text, lineno=self.lineno)[0]
@@ -149,11 +180,12 @@ class Scoreboard(SphinxDirective):
             warn(message, file, key, self.options.get(key), record[key])
         return not differing
 
-    def caption(self) -> nodes.Node:
+    def caption(self, features: set[str]) -> nodes.Node:
         """What all figures of the table have in common."""
         data, binarization, estimator, unit = (self.options.get(key, "") for key in SHARED)
         how = "not binarised" if binarization == "none" else f"{binarization} binarisation"
-        text = f"Data set: {data}, {how}. Estimator: {estimator}. In {unit}; lower is better."
+        of = "".join(f" Features: {name}." for name in sorted(features))
+        text = f"Data set: {data}, {how}. Estimator: {estimator}.{of} In {unit}; lower is better."
         return nodes.paragraph("", text, classes=["scoreboard-caption"])
 
 

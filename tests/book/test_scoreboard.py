@@ -47,10 +47,12 @@ RECORD = {
 FULL = {"budget_minutes": None, "device": "NVIDIA H200", "images": 10_000, "seconds": 7230.0}
 
 
-def build(folder, records: dict[str, dict | str]) -> tuple[str, list[list[str]], str]:
+def build(
+    folder, records: dict[str, dict | str], page: str = PAGE
+) -> tuple[str, list[list[str]], str]:
     """Build the page beside these records: warnings, the cells of the first table, the page."""
     files = {f"records/{name}.json": record for name, record in records.items()}
-    warnings, pages = small_book.build(folder, {"index.md": PAGE} | files, "scoreboard")
+    warnings, pages = small_book.build(folder, {"index.md": page} | files, "scoreboard")
     return warnings, first_table(pages["index"]), pages["index"]
 
 
@@ -92,7 +94,7 @@ def test_all_records(tmp_path):
     assert NOT_RUN not in page
 
 
-NOT_RUN = scoreboard.NOT_YET[0]
+NOT_RUN = scoreboard.NOT_YET
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,7 @@ NOT_RUN = scoreboard.NOT_YET[0]
         (RECORD | {"name": "made"}, "x.json: no scoreboard lists the recipe made"),
         (RECORD | {"figure": "89.1"}, "x.json is no record: its figure is '89.1'"),
         ({k: v for k, v in RECORD.items() if k != "seed"}, "x.json is no record: it lacks seed"),
+        (RECORD | {"features": "those of a classifier"}, "it has features without real_images"),
         ("[1, 2]", "x.json is no record: it is no JSON object"),
         ("{", "x.json is no record: Expecting property name"),
     ],
@@ -112,6 +115,46 @@ def test_a_record_that_fits_no_table_is_a_warning_and_not_shown(tmp_path, record
     warnings, rows, page = build(tmp_path, {"x": record})
     assert says in warnings
     assert [row[2] for row in rows[1:]] == [NOT_RUN, NOT_RUN]
+
+
+SAMPLES = """# Page
+
+```{scoreboard}
+:dataset: mnist
+:binarization: none
+:estimator: Fréchet distance to the test images
+:unit: squared units
+
+gan | GAN
+wgan-gp | GAN, Wasserstein
+```
+"""
+DISTANCE = RECORD | {
+    "name": "gan",
+    "binarization": None,
+    "estimator": "Fréchet distance to the test images",
+    "unit": "squared units",
+    "features": "classifier 0123abcd, 1.23 % errors",
+    "real_images": {"figure": 0.456, "standard_error": 0.0321},
+}
+
+
+def test_distances_stand_beside_that_of_real_images_and_beside_nothing_published(tmp_path):
+    warnings, rows, page = build(tmp_path, {"gan-15min": DISTANCE}, SAMPLES)
+    assert warnings == ""
+    shown = ["Test images", "Epochs", "Training", "Device"]
+    assert rows[0] == ["Model", "Here", "Real images", *shown]
+    assert rows[1][:4] == ["GAN", "89.12 ± 0.74", "0.46 ± 0.03", "1,000"]
+    assert rows[2] == ["GAN, Wasserstein", "not run yet", *[""] * 5]
+    assert "not binarised" in page
+    assert "Features: classifier 0123abcd, 1.23 % errors. In squared units" in page
+
+
+@pytest.mark.parametrize("name", ["gan", "wgan-gp"])
+def test_distances_in_other_features_are_a_warning(tmp_path, name):
+    other = DISTANCE | {"name": name, "features": "classifier ffffffff, 1.23 % errors"}
+    warnings, _, page = build(tmp_path, {"gan-15min": DISTANCE, "other": other}, SAMPLES)
+    assert "cannot be compared: classifier 0123abcd, 1.23 % errors; classifier ffff" in warnings
 
 
 def test_the_examples_in_docstrings_hold():

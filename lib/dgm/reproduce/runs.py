@@ -2,53 +2,59 @@
 
 import json
 import math
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import data
 from .._device import device
-from ..train import Step, fit
+from ..train import Step, fit, rank, world_size
 from .recipes import RECIPES, Recipe
+from .records import RECORDS, RUNS, megabytes, surroundings, write, write_model
 
-RECORDS, RUNS = Path("book/records"), Path("runs")
 SEED = 0
-FEW = 1000  # test images of a budgeted run on a CPU
+KEPT = 1.0  # megabytes: a model that takes no more is kept beside its record
 
 
-def reproduce(name: str, budget: float | None = None) -> dict | None:
+def reproduce(name: str, budget: float | None = None, distributed: bool = False) -> dict | None:
     """Train and measure one recipe, or go on with it, and write the record.
+
+    A model of at most a megabyte is kept in book/records/models/, so that anyone can measure it
+    again.
 
     Args:
         name: one of `RECIPES`.
-        budget: minutes of training; None follows the published schedule.
+        budget: minutes of training; None follows the full schedule.
+        distributed: train together with the other processes that torchrun started.
 
     Returns:
-        The record, or None if Ctrl-C stopped the training.
+        The record, or None if Ctrl-C stopped the training. Of several processes, rank 0 measures
+        and writes; the others return None.
 
     Raises:
-        ValueError: the name is unknown, or the budget is not positive.
-        RuntimeError: the data set is not to be had (`dgm.data.load` says why and what to do).
+        ValueError: the name is unknown, the budget is not positive, or several processes got one.
+        RuntimeError: the data set is not to be had (`dgm.data.load` says why and what to do), or
+            another process is lost.
     """
     if name not in RECIPES:
         raise ValueError(f"name: got {name!r}, expected one of {', '.join(RECIPES)}")
     if budget is not None and not 0 < budget < math.inf:
         raise ValueError(f"budget: got {budget:g}, expected more than 0 minutes")
+    if budget is not None and distributed:
+        raise ValueError(
+            f"budget: got {budget:g}, expected none, since each process has its own clock"
+        )
     recipe = RECIPES[name]
     dataset = data.load(recipe.dataset)
     run = name if budget is None else f"{name}-{budget:g}min"
     plan = plan_of(recipe, dataset, budget, RUNS / f"{run}.json")
     batches = dataset.train.batches(plan["batch_size"], binarize=recipe.binarization)
-    schedule = recipe.published if budget is None else recipe.short
+    schedule = recipe.full if budget is None else recipe.short
     updates = plan["rounds"] * plan["updates"]
     rate = partial(schedule.rate, steps=updates)
     step, lap = new_step(recipe, dataset, rate), stopwatch()
@@ -58,14 +64,15 @@ def reproduce(name: str, budget: float | None = None) -> dict | None:
         plan["rounds"],
         validate=lambda: {"seconds": lap()},
         checkpoint=RUNS / f"{run}.pt",
+        distributed=distributed,
     )
-    if history.interrupted:
+    if history.interrupted or (distributed and rank() > 0):
         return None
-    few = budget is not None and device().type == "cpu"
-    images = min(FEW, len(dataset.test)) if few else len(dataset.test)
-    torch.manual_seed(SEED)
+    images = len(dataset.test)
+    if budget is not None and device().type == "cpu":
+        images = min(images, recipe.few or images)
     lap()
-    figure, standard_error = recipe.score(step.model, dataset, images)
+    measured = measure(recipe, step.model, dataset, images)
     record = {
         "name": name,
         "model": recipe.model,
@@ -74,18 +81,26 @@ def reproduce(name: str, budget: float | None = None) -> dict | None:
         "estimator": recipe.estimator,
         "unit": recipe.unit,
         "images": images,
-        "figure": figure,
-        "standard_error": standard_error,
+        **measured,
         "budget_minutes": budget,
         "batch_size": plan["batch_size"],
         "epochs": round(updates / len(batches), 3),
         "seconds": sum(history["seconds"]),
         "measuring_seconds": lap(),
         "seed": SEED,
+        "processes": world_size() if distributed else 1,
         **surroundings(),
     }
+    if megabytes(step.model) <= KEPT:
+        write_model(RECORDS / "models" / f"{run}.pt", step.model)
     write(RECORDS / f"{run}.json", record)
     return record
+
+
+def measure(recipe: Recipe, model: nn.Module, dataset: data.Dataset, images: int) -> dict:
+    """What the recipe says of a trained model, with the same draws each time."""
+    torch.manual_seed(SEED)
+    return recipe.score(model, dataset, images)
 
 
 def summary(record: dict) -> str:
@@ -101,7 +116,7 @@ def plan_of(recipe: Recipe, dataset: data.Dataset, budget: float | None, file: P
     """
     if file.exists():
         return json.loads(file.read_text(encoding="utf-8"))
-    schedule = recipe.published if budget is None else recipe.short
+    schedule = recipe.full if budget is None else recipe.short
     batches = dataset.train.batches(schedule.batch_size)
     rounds, updates = schedule.epochs, len(batches)
     if budget is not None:
@@ -110,7 +125,8 @@ def plan_of(recipe: Recipe, dataset: data.Dataset, budget: float | None, file: P
         updates = max(1, min(len(batches), int(affordable / 10)))
         rounds = max(1, int(affordable / updates))
     plan = {"batch_size": schedule.batch_size, "rounds": rounds, "updates": updates}
-    write(file, plan)
+    if rank() == 0:
+        write(file, plan)
     return plan
 
 
@@ -162,38 +178,3 @@ def stopwatch() -> Callable[[], float]:
         return last - before
 
     return lap
-
-
-def surroundings() -> dict:
-    """Where and with what a run was made."""
-    place = device()
-    return {
-        "device": torch.cuda.get_device_name(place) if place.type == "cuda" else place.type,
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "commit": commit(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-
-
-def commit() -> str | None:
-    """The commit of this source, with "-dirty" if files differ from it; None without git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        run = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return run.stdout.strip()
-
-
-def write(file: Path, content: dict) -> None:
-    """JSON, whole or not at all: to a temporary file, which then takes the place of the old one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(file.name + ".part")
-    try:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,0 +1,132 @@
+"""What recipes are made of: their description, learning rates, and how a likelihood is measured."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from tqdm import tqdm
+
+from .. import data
+from ..evaluate import importance_weighted, mean_and_error
+from ..train import Step, gradient_step
+
+DRAWS = 5000  # per test image, as published
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train, and with which learning rates.
+
+    Attributes:
+        batch_size: examples per update.
+        rate: rate(t, steps) -> learning rate after t updates of `steps`, t from 0 to `steps`.
+        epochs: None if the budget decides.
+    """
+
+    batch_size: int
+    rate: Callable[[int, int], float]
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One line of the scoreboard. A new one is a function that returns this, and a name for it.
+
+    Attributes:
+        model: the model and its objective, in words.
+        dataset: a name for `dgm.data.load`.
+        binarization: "dynamic", or None where the data stay as they are.
+        estimator: how the figure is computed, in words.
+        unit: of the figure; lower is better.
+        step: step(data, rate) -> a training step with a `model`; rate(t) is its learning rate.
+        score: score(model, data, images) -> `figure` and `standard_error` on the first so many
+            test images, and whatever else the record should say of them.
+        full: the schedule without a budget: that of the publication, or of the implementation whose
+            figure it is, or our own where none is published.
+        short: the schedule for a budget.
+        few: how many test images do for a budget on a CPU; None: all of them.
+    """
+
+    model: str
+    dataset: str
+    binarization: str | None
+    estimator: str
+    unit: str
+    step: Callable[[data.Dataset, Callable[[int], float]], Step]
+    score: Callable[[nn.Module, data.Dataset, int], dict]
+    full: Schedule
+    short: Schedule
+    few: int | None = 1000
+
+
+# ---------------------------------------------------------------- learning rates
+
+
+def scheduled_step(
+    model: nn.Module, objective: Callable, rate: Callable[[int], float], optimizer: Callable
+) -> gradient_step:
+    """A gradient step whose learning rate is a function of the number of updates so far."""
+    optimizer = partial(optimizer, lr=1.0)  # which the scheduler multiplies by rate(t)
+    schedule = partial(LambdaLR, lr_lambda=rate)
+    return gradient_step(model, objective, optimizer=optimizer, lr_schedule=schedule)
+
+
+def burda_rate(t: int, steps: int) -> float:
+    """0.001 x 10^(-i/7) for 3^i epochs, i = 0 ... 7, of the 3,280 that make up all steps.
+
+    >>> [f"{burda_rate(epoch, 3280):.5f}" for epoch in (0, 1, 3, 4, 12, 13, 3279)]
+    ['0.00100', '0.00072', '0.00072', '0.00052', '0.00052', '0.00037', '0.00010']
+    """
+    epoch = min(3280 * t // steps, 3279)
+    i = next(i for i in range(8) if epoch < sum(3**j for j in range(i + 1)))
+    return 1e-3 * 10 ** (-i / 7)
+
+
+def falling_rate(t: int, steps: int, highest: float) -> float:
+    """From `highest` to zero in a straight line.
+
+    >>> [falling_rate(t, 10, highest=1.0) for t in (0, 5)]
+    [1.0, 0.5]
+    """
+    return highest * (1 - t / steps)
+
+
+def constant_rate(t: int, steps: int) -> float:
+    return 1e-3
+
+
+def decaying_rate(t: int, steps: int) -> float:
+    """0.001, less 23 millionths of itself with every update."""
+    return 1e-3 * 0.999977**t
+
+
+# ---------------------------------------------------------------- scores
+
+
+def negative_log_likelihood(
+    model: nn.Module, dataset: data.Dataset, images: int, draws: int = DRAWS
+) -> dict:
+    """The mean of -log p(x) over the first so many test images, binarised once, and its error."""
+    return mean_over_test(partial(importance_weighted, model, k=draws), dataset, images)
+
+
+def exact_negative_log_likelihood(model: nn.Module, dataset: data.Dataset, images: int) -> dict:
+    """The same for a model that knows its log p(x)."""
+    with torch.no_grad():
+        return mean_over_test(model.log_prob, dataset, images)
+
+
+def mean_over_test(
+    log_prob: Callable[[Tensor], Tensor], dataset: data.Dataset, images: int
+) -> dict:
+    x = next(iter(dataset.test.batches(images, shuffle=False, binarize="fixed")))[0]
+    values = []
+    with tqdm(total=len(x), unit="image", desc="measuring") as bar:
+        for part in x.split(10):
+            values.append(-log_prob(part))
+            bar.update(len(part))
+    figure, standard_error = mean_and_error(torch.cat(values))
+    return {"figure": figure, "standard_error": standard_error}
