@@ -8,6 +8,8 @@ import torch
 def device(name=None):
     """The device to compute on: `name`, else DGM_DEVICE, else the first of cuda, mps and cpu.
 
+    Under torchrun, cuda is the GPU with the number that torchrun gave the process.
+
     The device is tried with an empty tensor, so that one this machine lacks is reported here and
     not in the middle of a training run.
 
@@ -38,6 +40,6 @@ def device(name=None):
 
 
 def _best():
-    if torch.cuda.is_available():
-        return "cuda"
+    if torch.cuda.is_available():  # of several processes on a machine, each has a GPU of its own
+        return f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

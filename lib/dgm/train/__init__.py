@@ -7,6 +7,7 @@ objectives or optimisers: those belong to the step.
 
 from .adversarial import adversarial_step
 from .checkpoints import load_checkpoint, random_state, save_checkpoint, set_random_state
+from .distributed import rank, world_size
 from .em import em_step
 from .loop import History, fit
 from .schedules import cyclical_warmup, linear_warmup, sigmoid_warmup
@@ -25,7 +26,9 @@ __all__ = [
     "linear_warmup",
     "load_checkpoint",
     "random_state",
+    "rank",
     "save_checkpoint",
     "set_random_state",
     "sigmoid_warmup",
+    "world_size",
 ]

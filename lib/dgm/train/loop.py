@@ -18,7 +18,8 @@ from .checkpoints import (
     set_random_state,
 )
 from .compiled import not_compiled
-from .steps import Step
+from .distributed import Ranks
+from .steps import Step, gradient_step
 
 
 class History:
@@ -72,6 +73,7 @@ def fit(
     patience: int | None = None,
     checkpoint: str | os.PathLike | None = None,
     compile: bool = False,
+    distributed: bool = False,
     seed: int | None = None,
     progress: bool = True,
 ) -> History:
@@ -93,6 +95,9 @@ def fit(
             bit).
         compile: make one program of objective and gradient. It takes from seconds to a minute
             before the first update, and is worth it on a GPU or in a long run; see `Compiled`.
+        distributed: share every batch among the processes that torchrun started. All of them get
+            the same parameters and history; rank 0 reads and writes the checkpoint and shows the
+            progress bar, and it is its validation that counts. Without torchrun, nothing changes.
         seed: draw from a random state of the run's own, which starts there. Other draws of the
             program neither change the run nor are changed by it.
         progress: show a progress bar (on stderr).
@@ -102,10 +107,12 @@ def fit(
         the model, and the history says so.
 
     Raises:
-        ValueError: bad arguments, no batches, data outside the likelihood's support, or a
-            checkpoint that does not fit.
+        ValueError: bad arguments, no batches, data outside the likelihood's support, a checkpoint
+            that does not fit, or a step of several processes that is no `gradient_step`.
         FloatingPointError: a metric is not finite; the message names it and the step. The last
             checkpoint is left as it was.
+        RuntimeError: of several processes, another one is lost. If one is told to end, by Ctrl-C
+            too, SystemExit.
 
     >>> import dgm
     >>> data = dgm.data.load("ring")
@@ -120,28 +127,36 @@ def fit(
         raise ValueError(f"patience: got {patience!r}, expected a positive integer")
     if patience is not None and validate is None:
         raise ValueError("validate: got None, expected a function that early stopping can go by")
-    with own_random_state(seed):
-        history, best = _start(step, batches, checkpoint)
+    if distributed and not isinstance(step, gradient_step):
+        raise ValueError(f"distributed: got {type(step).__name__}, expected a gradient_step")
+    ranks = Ranks.connect() if distributed else Ranks()
+    with ranks.together(checkpoint), own_random_state(seed):
+        history, best = _start(step, batches, checkpoint if ranks.rank == 0 else None)
+        best = ranks.same_state(step, history, best)
         if compile:
             _compile(step)
-        bar = tqdm(total=epochs, initial=history.epochs, unit="epoch", disable=not progress)
-        with bar:
+        hidden = not progress or ranks.rank > 0
+        bar = tqdm(total=epochs, initial=history.epochs, unit="epoch", disable=hidden)
+        with bar, ranks.parallel(step):
             while history.epochs < epochs and not _is_over(best, history.epochs, patience):
-                epoch = _Epoch(step, history.epochs + 1, bar)
+                epoch = _Epoch(step, history.epochs + 1, bar, ranks)
                 try:
-                    epoch.run(batches)
+                    epoch.run(ranks.shares(batches, step))
                 except KeyboardInterrupt:
+                    if ranks.world > 1:
+                        raise  # the others are elsewhere in the epoch
                     history.interrupted = True
                     if epoch.metrics:
                         history.append(epoch.means())
                     bar.write(f"interrupted in epoch {epoch.number}; what was learned is kept")
                     return history
                 means = epoch.means()
-                validation = validate() if validate else {}
+                epoch.show(means, refresh=False)  # the bar redraws itself when its time has come
+                validation = ranks.from_first(validate()) if validate else {}
                 history.append(means | validation)
                 if patience is not None:
                     best = _better(best, history.epochs, validation, step)
-                if checkpoint is not None:
+                if checkpoint is not None and ranks.rank == 0:
                     save_checkpoint(checkpoint, step, history, best)
                 bar.update()
         if patience is not None and best is not None:
@@ -152,8 +167,8 @@ def fit(
 class _Epoch:
     """One pass over the batches and the metrics it produced."""
 
-    def __init__(self, step: Step, number: int, bar: tqdm):
-        self.step, self.number, self.bar = step, number, bar
+    def __init__(self, step: Step, number: int, bar: tqdm, ranks: Ranks):
+        self.step, self.number, self.bar, self.ranks = step, number, bar, ranks
         self.metrics: list[dict[str, Tensor]] = []  # one dict per batch, still on the device
 
     def run(self, batches: Iterable[Sequence[Tensor]]) -> None:
@@ -162,21 +177,24 @@ class _Epoch:
             # a copy, made after the step's large tensors are freed: metrics that lay among them
             # would keep the gaps from being used again (132 MiB more after 469 steps, 16 with it)
             self.metrics.append({name: value.clone() for name, value in self.step(batch).items()})
-            if time.monotonic() - shown > 0.5:  # reading a metric waits for the device: not often
+            # reading a metric waits for the device, and for the other ranks: not often, or not here
+            if self.ranks.world == 1 and time.monotonic() - shown > 0.5:
                 shown = time.monotonic()
-                self.show(refresh=True)
+                self.show(self.means(), refresh=True)
         if not self.metrics:
             raise ValueError(f"batches: nothing to iterate over in epoch {self.number}")
-        self.show(refresh=False)  # the bar redraws itself when its time has come
 
-    def show(self, refresh: bool) -> None:
-        self.bar.set_postfix({k: f"{v:.4g}" for k, v in self.means().items()}, refresh=refresh)
+    def show(self, means: dict[str, float], refresh: bool) -> None:
+        self.bar.set_postfix({k: f"{v:.4g}" for k, v in means.items()}, refresh=refresh)
 
     def means(self) -> dict[str, float]:
-        """The mean of each metric so far. Raises FloatingPointError if one is not finite."""
+        """The mean of each metric so far, over all ranks, which have to call it together.
+
+        Raises FloatingPointError if one is not finite, on all ranks alike.
+        """
         means = {}
         for name in self.metrics[0]:
-            values = torch.stack([m[name] for m in self.metrics])  # (steps,)
+            values = self.ranks.mean(torch.stack([m[name] for m in self.metrics]))  # (steps,)
             mean = values.mean().item()
             if not -float("inf") < mean < float("inf"):
                 bad = int((~values.isfinite()).nonzero()[0])
