@@ -46,9 +46,7 @@ def reproduce(name: str, budget: float | None = None, distributed: bool = False)
     if budget is not None and not 0 < budget < math.inf:
         raise ValueError(f"budget: got {budget:g}, expected more than 0 minutes")
     if budget is not None and distributed:
-        raise ValueError(
-            f"budget: got {budget:g}, expected none, since each process has its own clock"
-        )
+        raise ValueError(f"budget: got {budget:g}, expected none of several processes")
     recipe = RECIPES[name]
     dataset = data.load(recipe.dataset)
     run = name if budget is None else f"{name}-{budget:g}min"
