@@ -1,9 +1,19 @@
-"""The benchmark's two ways do the same work, and `import dgm` is quick. No speed is tested."""
+"""The benchmark's ways do the same work, and its record is told in full. No speed is tested."""
+
+import copy
+import json
 
 import pytest
 import torch
+from matplotlib.figure import Figure
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
-from dgm.bench import measure, report, sampling, ways
+from dgm.bench import __main__ as program
+from dgm.bench import costs, measure, picture, products, record, report, sampling, ways
+from dgm.models import VAE
+from dgm.objectives import iwae
+from dgm.train import gradient_step
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -12,7 +22,11 @@ pytestmark = pytest.mark.usefixtures("cpu")
 def cpu(monkeypatch, tmp_path):
     monkeypatch.setenv("DGM_DEVICE", "cpu")
     monkeypatch.setenv("DGM_DATA", str(tmp_path))  # no MNIST there: images made of digits
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # which `measure` changes
     torch.manual_seed(0)
+
+
+# ---------------------------------------------------------------- the ways do the same work
 
 
 def same_weights():
@@ -28,14 +42,74 @@ def same_weights():
     return usual, ours
 
 
-def test_both_epochs_take_the_same_path():
+def usual_loss(usual, batches):
+    """The mean loss of an epoch of four batches. Three of the losses come after an update, so that
+    ways whose losses agree have made the same updates."""
+    torch.manual_seed(1)  # the same noise for every way
+    return ways.usual_epoch(usual, torch.optim.Adam(usual.parameters(), lr=1e-3), batches)
+
+
+@pytest.fixture
+def batches():
+    return list(ways.our_batches(4 * ways.batch_size()))
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_our_epochs_take_the_usual_path(batches, compile, monkeypatch):
+    real, calls = torch.compile, []
+
+    def with_eager_draws(function, **options):  # compiled by inductor, other numbers are drawn
+        calls.append(options)
+        return real(function, **options, backend="aot_eager")
+
+    monkeypatch.setattr(torch, "compile", with_eager_draws)
     usual, ours = same_weights()
-    batches = list(ways.our_batches(4 * ways.BATCH))
-    torch.manual_seed(1)  # the same noise
-    loss = ways.usual_epoch(usual, batches)
+    expected = usual_loss(usual, batches)
     torch.manual_seed(1)
-    # Three of the four losses come after an update, so that the updates agree too.
-    assert ways.our_epoch(ours, batches) == pytest.approx(loss, rel=1e-4)
+    loss = ways.our_epoch(gradient_step(ours, ways.elbo), batches, compile=compile)
+    assert loss == pytest.approx(expected, rel=1e-4)
+    assert len(calls) == compile
+
+
+def test_what_could_not_be_compiled_is_not_called_compiled(batches, monkeypatch):
+    def fails(function, **options):
+        def run(*arguments):
+            raise RuntimeError("no compiler here")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", fails)
+    with pytest.raises(RuntimeError, match="could not be compiled"):
+        ways.our_epoch(gradient_step(ways.OurVAE(), ways.elbo), batches, compile=True)
+
+
+def test_pythae_takes_the_usual_path(batches):
+    pytest.importorskip("pythae", reason="pythae is missing: make .venv/bench installs it")
+    from dgm.bench.pythae_vae import pythae_trainer
+
+    size = ways.batch_size()
+    trainer = pythae_trainer(ways.images(4 * size, "cpu"), ways.HIDDEN, ways.LATENT, size)
+    assert [len(batch["data"]) for batch in trainer.train_loader] == 4 * [size]
+    usual = ways.UsualVAE()
+    theirs = list(trainer.model.parameters())
+    assert sorted(p.shape for p in theirs) == sorted(p.shape for p in usual.parameters())
+    state = zip(_pythae_layers(trainer.model), usual.children(), strict=True)
+    for layer, value in state:
+        layer.load_state_dict(copy.deepcopy(value.state_dict()))
+    expected = usual_loss(usual, batches)
+
+    class Loader(list):
+        dataset = range(4 * size)
+
+    trainer.train_loader = Loader({"data": x, "labels": y} for x, y in batches)
+    torch.manual_seed(1)
+    assert trainer.train_step(1) == pytest.approx(expected, rel=1e-4)
+
+
+def _pythae_layers(model):
+    """In the order of `UsualVAE`."""
+    e, d = model.encoder, model.decoder
+    return [e.features[1], e.mu, e.log_var, d.network[0][0], d.network[1]]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -52,6 +126,116 @@ def test_both_ways_feed_the_same_images(workers):
         assert theirs.equal(own)
 
 
+def test_a_first_call_meets_the_last_batch():
+    """A batch of another size is compiled anew, which must not fall into a timed epoch."""
+    few = ways.few_batches(ways.our_batches(20 * 128 + 5))
+    assert [len(x) for x, _ in few] == [128] * ways.FEW + [5]
+
+
+@pytest.mark.parametrize("task, way", [(t, w) for t, all_ in ways.TASKS.items() for w in all_])
+def test_an_epoch_is_all_images(task, way, monkeypatch):
+    """Each way, without its models: what it goes through in the first call and in an epoch."""
+    seen = []
+    monkeypatch.setattr(ways, "feed", lambda b: seen.append(sum(len(x) for x, _ in b)))
+    monkeypatch.setattr(ways, "usual_epoch", lambda m, o, b: ways.feed(b))
+    monkeypatch.setattr(ways, "our_epoch", lambda s, b, compile: ways.feed(b))
+
+    class Trainer:
+        def __init__(self, split, *sizes):
+            self.images = len(split)
+
+        def train_step(self, epoch):
+            seen.append(self.images)
+
+    monkeypatch.setattr(ways, "pythae_trainer", Trainer)
+    monkeypatch.setattr(ways, "product_step", lambda layers: lambda: seen.append(layers[0][0]))
+    n = 20 * 128 + 64
+    first, epoch = ways.TASKS[task][way](n)
+    first()
+    few = sum(seen)
+    seen.clear()
+    epoch()
+    assert 0 < few < n
+    assert sum(seen) == pytest.approx(n, abs=64)
+
+
+# ---------------------------------------------------------------- products and bounds
+
+
+def test_the_products_are_those_of_a_training_step():
+    """Counted by torch, for ours, for the usual one and for the products alone."""
+    batch = torch.rand(128, 1, 28, 28), torch.zeros(128)
+    layers = [(128, *sizes) for sizes in ways.LAYERS]
+    step, usual = gradient_step(ways.OurVAE(), ways.elbo), ways.UsualVAE()
+    optimizer = torch.optim.Adam(usual.parameters())
+    for run in (
+        lambda: step(batch),
+        lambda: ways.usual_epoch(usual, optimizer, [batch]),
+        products.product_step(layers),
+    ):
+        with FlopCounterMode(display=False) as counter:
+            run()
+        assert counter.get_total_flops() == products.operations(layers)
+
+
+@pytest.mark.parametrize("work", [costs.Work(batch=8, width=30, k=3, side=7), costs.Work(side=5)])
+def test_the_products_of_the_cost_curves(work):
+    model = VAE.mlp((1, work.side, work.side), costs.LATENT, (work.width,))
+    x = torch.ones(work.batch, 1, work.side, work.side)
+    step = gradient_step(model, lambda model, x: iwae(model, x, k=work.k or 1))
+    with FlopCounterMode(display=False) as counter:
+        step((x,))
+    assert counter.get_total_flops() == products.operations(work.layers())
+
+
+def test_what_adam_moves():
+    """Seven float32 per weight; biases are left out, which are few."""
+    weights = sum(p.numel() for p in ways.OurVAE().parameters())
+    moved = products.bytes_moved([(128, *sizes) for sizes in ways.LAYERS])
+    assert 0.99 < moved / (7 * 4 * weights) < 1
+
+
+def test_peaks_and_curves_are_measured(monkeypatch):
+    rate, bandwidth = products.peaks("cpu")
+    assert 1e9 < rate < 1e15
+    assert 1e8 < bandwidth < 1e14
+    monkeypatch.setitem(costs.CURVES, "k", [1, 3])
+    pairs = costs.cost("k", "cpu")
+    assert [len(pair) for pair in pairs] == [2, 2]
+    assert all(seconds > 0 for pair in pairs for seconds in pair)
+
+
+def test_an_evaluation_decodes_a_chunk_at_a_time(monkeypatch):
+    """Process memory is too coarse a measure here: the largest tensor that any function returns."""
+    largest = []
+
+    class Sizes(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor):
+                largest[-1] = max(largest[-1], out.numel())
+            return out
+
+    real = costs.importance_weighted
+
+    def watched(*args, **more):
+        largest.append(0)
+        with Sizes():
+            return real(*args, **more)
+
+    monkeypatch.setattr(costs, "importance_weighted", watched)
+    monkeypatch.setattr(costs, "DRAWS", [100, 400])
+    monkeypatch.setattr(costs, "CHUNK", 50)
+    assert len(costs.evaluation(False, "cpu")) == 2
+    assert max(largest[1:]) == 50 * 784  # in spite of 400 draws
+    largest.clear()
+    costs.evaluation(True, "cpu")
+    assert largest[1:] == [100 * 784, 400 * 784]
+
+
+# ---------------------------------------------------------------- measuring
+
+
 def test_start_up():
     def is_quick():
         seconds, imported = measure.startup()
@@ -61,29 +245,173 @@ def test_start_up():
     assert any(is_quick() for _ in range(3))  # once is enough: other programs only slow it down
 
 
-def test_a_way_is_measured_and_a_missed_target_said():
-    results = {}
-    task = next(iter(ways.TASKS))
-    for way in ("DataLoader, 0 workers", "dgm"):
-        rate, memory = measure.measure(task, way, "cpu", n=200)
-        assert rate > 0
-        assert 50 < memory < 100_000  # MiB
-        results[way] = [(1000.0, memory)]
-    table = "\n".join(report.task_table(task, results))
-    assert "50 times: missed" in table
-    results["dgm"] = [(51_000.0, 100.0)]
-    assert "50 times: met" in "\n".join(report.task_table(task, results))
+def test_a_way_is_measured():
+    measured = measure.measure(ways.FEEDING, "dgm", "cpu", n=200)
+    assert 0 < measured["seconds"] < 1
+    assert measured["first"] > 0
+    assert 50 < measured["memory"] < 100_000  # MiB
 
 
-def test_sampling_is_measured_and_a_missed_target_said(monkeypatch):
+def test_sampling_is_measured(monkeypatch):
     monkeypatch.setattr(sampling, "SHAPE", (1, 4, 4))
     monkeypatch.setattr(sampling, "PIXELS", 16)
-    naive, incremental = sampling.sampling("NADE", 2, "cpu")
+    monkeypatch.setattr(sampling, "BATCHES", (2,))
+    [(naive, incremental)] = sampling.sampling("NADE", "cpu")
     assert naive > 0
     assert incremental > 0
-    results = {("Transformer", 1): [(10.0, 1.0)], ("NADE", 64): [(10.0, 1.0)]}
-    table = report.sampling_table(results)
-    assert "20 times: missed" in table[1]
-    assert "target" not in table[2]
-    results["Transformer", 1] = [(21.0, 1.0)]
-    assert "20 times: met" in report.sampling_table(results)[1]
+
+
+# ---------------------------------------------------------------- record, tables, picture
+
+TAKES = {"DataLoader": 10.0, "pythae": 6.0, "dgm": 3.0, ways.OURS: 2.0, ways.PRODUCTS: 1.5}
+
+
+def stand_in(function, *arguments):
+    """What a job may have measured."""
+    if function is measure.measure:
+        task, way, _, images = arguments
+        first = 20.0 if way == ways.OURS else 0.1
+        seconds = TAKES.get(way, 20.0) * images / costs.EPOCH_OF
+        return {"first": first, "seconds": seconds, "memory": 300.0}
+    if function is products.peaks:
+        return 2e11, 1e10
+    if function is costs.cost:
+        return [(2.0 * value, 1.0 * value) for value in costs.CURVES[arguments[0]]]
+    if function is costs.evaluation:
+        return [(0.1, 0.0), (1.0, 60.0 if arguments[0] else 0.5), (10.0, 700.0)]
+    assert function is sampling.sampling
+    return [(60.0, 2.0), (900.0, 3.0)]
+
+
+@pytest.fixture
+def bench(monkeypatch, tmp_path, capsys):
+    """A function that runs the program with stand-ins for the jobs, and returns what it prints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(program, "in_fresh_process", stand_in)
+    monkeypatch.setattr(record, "startup", lambda: (0.1, []))
+
+    def run(*arguments):
+        program.main(list(arguments))
+        return capsys.readouterr().out
+
+    return run
+
+
+def line(table: str, start: str) -> str:
+    (found,) = [line for line in table.splitlines() if line.strip().startswith(start)]
+    return found
+
+
+def test_a_run_leaves_table_record_and_picture(bench, tmp_path):
+    printed = bench()
+    for task, all_ in ways.TASKS.items():
+        assert task in printed
+        assert all(f"  {way}  " in printed for way in all_)
+    assert all(f"64 of {name}" in printed for name in sampling.MODELS)
+    assert all(f"    {v}  " in printed for values in costs.CURVES.values() for v in values)
+    assert all(f"k = {k:,}" in printed for k in costs.DRAWS)
+    written = (tmp_path / "book/records/bench/cpu.json").read_text()
+    assert written == (tmp_path / "_build/bench.json").read_text()
+    kept = json.loads(written)
+    assert "\n".join(report.tables(kept)) == printed.rstrip("\n")  # all that is printed is kept
+    assert kept["threads"] == torch.get_num_threads()
+    assert kept["versions"]["torch"] == torch.__version__
+    assert {"device", "commit", "date", "load", "source"} < set(kept)
+    assert len(kept["places"]["cpu"]["tasks"][ways.EPOCH]["ways"]["dgm"]) == kept["repeats"] == 3
+    for folder in ("_build/bench", "book/records/bench/cpu"):
+        assert (tmp_path / f"{folder}.txt").read_text() == printed
+        assert (tmp_path / f"{folder}.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_a_try_out_is_not_recorded(bench, tmp_path):
+    assert "extrapolated from 6,000" in bench("--quick")
+    assert (tmp_path / "_build/bench.json").exists()
+    assert not (tmp_path / "book").exists()
+
+
+def test_figures_targets_and_what_is_missed(bench, monkeypatch):
+    printed = bench()
+    cells = " ".join(line(printed, "DataLoader  ").split())
+    assert cells == "DataLoader 10 (10 to 10) 5 (5 to 5) 3.5 times: met 300 MiB"
+    assert "2 times: met" in line(printed, "pythae")
+    assert "at most 1.5 times as long: met" in line(printed, "matrix products alone")
+    assert "pays after 20 epochs" in printed  # (20.0 - 0.1) / (3 - 2)
+    assert "0.20 TFLOP" in printed
+    assert "dgm, compiled reaches 49%" in printed  # 0.1968 TFLOP at 0.2 TFLOP/s, of 2 s
+    assert "would take 1.82 hours" in printed  # 3280 epochs of 2 s
+    monkeypatch.setitem(TAKES, ways.OURS, 4.0)
+    printed = bench()
+    assert "3.5 times: missed by 28.6%" in line(printed, "DataLoader  ")
+    assert "2 times: missed by 25.0%" in line(printed, "pythae")
+    assert "missed by 77.8%" in line(printed, "matrix products alone")  # 4 / 1.5 / 1.5
+    assert "does not pay" in printed
+
+
+def test_targets_of_a_gpu():
+    result = {"images": 60_000, "ways": {}}
+    for way, seconds in (("DataLoader", 4.0), ("dgm", 0.4), (ways.OURS, 0.2)):
+        result["ways"][way] = [{"first": 1.0, "seconds": seconds, "memory": 1.0}]
+    printed = "\n".join(report.task_table("cuda", ways.EPOCH, result))
+    assert "50 times: missed by 60.0%" in line(printed, "DataLoader")
+    assert "at most 0.1 s: missed by 100.0%" in line(printed, "dgm, compiled")
+    (whole,) = report.whole_recipe("cuda", result)
+    assert "at most 20 minutes: met" in whole  # 3280 epochs of 0.2 s are 11 minutes
+
+
+@pytest.mark.parametrize("way", [ways.PYTHAE, ways.OURS])
+def test_what_is_missing_is_said_and_the_rest_is_measured(way, bench, monkeypatch, tmp_path):
+    def without(function, *arguments):
+        if way in arguments:
+            raise ModuleNotFoundError("it is not there")
+        return stand_in(function, *arguments)
+
+    monkeypatch.setattr(program, "in_fresh_process", without)
+    printed = bench()
+    assert f"{way}: not measured, ModuleNotFoundError: it is not there" in printed
+    ratio = "10 (10 to 10) 5 (5 to 5)" if way == ways.PYTHAE else "10 (10 to 10) 3.33"
+    assert ratio in " ".join(line(printed, "DataLoader  ").split())
+    assert (tmp_path / "_build/bench.svg").exists()
+
+
+def test_what_is_ours_must_not_be_missing(bench, monkeypatch, tmp_path):
+    def broken(function, *arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(program, "in_fresh_process", broken)
+    with pytest.raises(ZeroDivisionError):
+        bench()
+    assert not any(tmp_path.rglob("bench*"))
+
+
+def test_the_picture_shows_the_record(bench, tmp_path):
+    bench()
+    measured = json.loads((tmp_path / "_build/bench.json").read_text())["places"]["cpu"]
+    ax = Figure().subplots()
+    picture.ways(measured, ax)
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx(list(TAKES.values()))
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(TAKES)
+    for curve, values in costs.CURVES.items():
+        ax = Figure().subplots()
+        picture.growth(measured, curve, ax)
+        assert [list(drawn.get_xdata()) for drawn in ax.lines] == [values, values]
+        assert list(ax.lines[0].get_ydata()) == [2.0 * value for value in values]
+        assert ax.get_xlabel()
+    ax = Figure().subplots()
+    picture.memory(measured, ax)
+    assert [list(drawn.get_ydata()) for drawn in ax.lines] == [[0, 0.5, 700], [0, 60, 700]]
+
+
+def test_the_picture_is_written_whole_or_not_at_all(bench, monkeypatch, tmp_path):
+    bench()
+    file = tmp_path / "_build/bench.svg"
+    before = file.read_text()
+
+    def half(self, path, **options):
+        path.write_text("<svg")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(OSError, match="no space"):
+        bench()
+    assert file.read_text() == before
+    assert {path.suffix for path in file.parent.iterdir()} == {".json", ".txt", ".svg"}

@@ -1,15 +1,21 @@
-"""`python -m dgm.bench`: all measurements, then the tables."""
+"""`python -m dgm.bench`: all measurements, then the tables, the record and the picture."""
 
 import argparse
+from collections import defaultdict
+from pathlib import Path
 
 from tqdm import tqdm
 
 from .. import bench
 from .._device import device
-from .measure import in_fresh_process, measure, peak_memory, startup
-from .report import heading, row, sampling_table, startup_table, task_table
-from .sampling import BATCHES, MODELS, sampling
-from .ways import TASKS
+from ..reproduce.records import RECORDS, whole, write
+from .measure import in_fresh_process
+from .picture import write_picture
+from .record import jobs_on, measured_on, surroundings_and
+from .report import tables
+from .ways import OURS, PYTHAE
+
+BUILT = Path("_build")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -17,34 +23,40 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m dgm.bench", description=bench.__doc__.split("\n")[0]
     )
     parser.add_argument("--quick", action="store_true", help="a try-out: 6,000 images, once")
-    parser.add_argument("--only", choices=["sampling"], help="nothing but this")
     options = parser.parse_args(arguments)
-    n, repeats = (6_000, 1) if options.quick else (60_000, 5)
-    lines = heading(n, repeats)
+    n, repeats = (6_000, 1) if options.quick else (60_000, 3)
+    record = surroundings_and(repeats)
     places = dict.fromkeys(["cpu", device().type])  # and the accelerator, if there is one
-    jobs = [(sampling, name, b, p) for p in places for b in BATCHES for name in MODELS]
-    tasks = {} if options.only else TASKS
-    jobs += [
-        (measure, task, way, p, n)
-        for p in places
-        for task, (_, ways) in tasks.items()
-        for way in ways
+    jobs = [
+        job for repeat in range(repeats) for place in places for job in jobs_on(place, n, repeat)
     ]
-    results = {job: [] for job in jobs}
-    for job in tqdm(jobs * repeats, unit="measurement"):
-        results[job].append(in_fresh_process(*job))
-    for p in places:
-        lines += [
-            "",
-            row(f"on {p}", "1000 images/s", "dgm, times as fast", "target", "peak memory"),
-        ]
-        for task, (_, ways) in tasks.items():
-            lines += task_table(task, {way: results[measure, task, way, p, n] for way in ways})
-        lines += sampling_table(
-            {(name, b): results[sampling, name, b, p] for b in BATCHES for name in MODELS}
-        )
-    lines += [f"importing torch and dgm alone: {peak_memory():,.0f} MiB", ""]
-    print("\n".join(lines + startup_table([startup() for _ in range(repeats)])))
+    results = defaultdict(list)
+    for job in tqdm(jobs, unit="measurement"):
+        results[job].append(outcome(job))
+    record["places"] = {place: measured_on(place, n, results) for place in places}
+    print("\n".join(tables(record)))
+    keep(record, BUILT / "bench")
+    if not options.quick:
+        keep(record, RECORDS / "bench" / device().type)
+
+
+def keep(record: dict, path: Path) -> None:
+    """Write record, tables and picture under one name, each whole or not at all."""
+    write(path.with_suffix(".json"), record)
+    with whole(path.with_suffix(".txt")) as temporary:
+        temporary.write_text("\n".join(tables(record)) + "\n", encoding="utf-8")
+    write_picture(path.with_suffix(".svg"), record)
+
+
+def outcome(job: tuple) -> object:
+    """What the job measured, or why not: pythae may be missing, and so may a compiler."""
+    function, *arguments = job
+    try:
+        return in_fresh_process(function, *arguments)
+    except Exception as error:
+        if PYTHAE in arguments or OURS in arguments:
+            return f"{type(error).__name__}: {error}".splitlines()[0]
+        raise
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ counted for all; incremental sampling is timed from the first pixel to the last.
 """
 
 import os
-import time
-from collections.abc import Callable
 from functools import partial
 from itertools import islice
 
@@ -14,6 +12,7 @@ import torch
 
 from .._device import device
 from ..models import LSTM, MADE, NADE, GatedPixelCNN, PixelCNN, Transformer
+from .clock import seconds
 from .ways import SHAPE
 
 PIXELS, PASSES, BATCHES = 784, 2, (1, 64)
@@ -27,28 +26,18 @@ MODELS = {  # of a size that MNIST asks for; how many times as fast incremental 
 }
 
 
-@torch.no_grad()
-def sampling(name: str, n: int, place: str) -> tuple[float, float]:
-    """Seconds to draw n images on the device `place`: naively, and incrementally."""
+def sampling(name: str, place: str) -> list[tuple[float, float]]:
+    """Seconds to draw each number of images on the device `place`: naively, and incrementally."""
     os.environ["DGM_DEVICE"] = place
     make, _ = MODELS[name]
     model = make(SHAPE).to(device())
+    return [draw(model, n) for n in BATCHES]
+
+
+@torch.no_grad()
+def draw(model: torch.nn.Module, n: int) -> tuple[float, float]:
     x = torch.zeros(n, PIXELS, device=device())
     for steps in (model.naive(x), model.incremental(x)):
         next(steps)  # what only the first call pays for: threads, kernels
     naive = seconds(lambda: list(islice(model.naive(x), PASSES))) * PIXELS / PASSES
     return naive, seconds(lambda: model.sample(n))
-
-
-def seconds(run: Callable[[], object]) -> float:
-    """The time that `run` takes, until the device is done."""
-    wait()
-    start = time.perf_counter()
-    run()
-    wait()
-    return time.perf_counter() - start
-
-
-def wait() -> None:
-    if device().type != "cpu":
-        torch.get_device_module(device()).synchronize()

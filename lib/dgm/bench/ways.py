@@ -1,7 +1,13 @@
-"""Two tasks, and the ways to do them: as usually done, and as done here."""
+"""Tasks, and the ways to do each: as usually done, as done elsewhere, and as done here.
 
-from collections.abc import Iterable
+A way is a function of the number of images. It sets everything up and returns two functions without
+arguments: `first` does what only the first call pays for (threads, kernels, compiling), `epoch`
+does the task once over all images.
+"""
+
+from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +16,22 @@ from torch.utils.data import DataLoader
 
 from .. import data, heads, nets
 from .._device import device
+from ..reproduce import RECIPES
 from ..train import fit, gradient_step
+from .clock import wait
+from .products import product_step
+from .pythae_vae import pythae_trainer
 
-SHAPE, HIDDEN, LATENT, BATCH = (1, 28, 28), 400, 20, 128
+SHAPE, HIDDEN, LATENT = (1, 28, 28), 400, 20
+LAYERS = [(784, HIDDEN), (HIDDEN, 2 * LATENT), (LATENT, HIDDEN), (HIDDEN, 784)]  # (in, out)
+FEW = 10  # batches of a first call
+
+Way = Callable[[int], tuple[Callable[[], object], Callable[[], object]]]
+
+
+def batch_size() -> int:
+    """Images per batch: 128 as in PyTorch's example; 512 on a GPU, which 128 do not fill."""
+    return 512 if device().type == "cuda" else 128
 
 
 def mnist_is_here() -> bool:
@@ -43,7 +62,7 @@ def usual_batches(n: int, workers: int = 0) -> DataLoader:
     dataset.transform, dataset.target_transform = ToTensor(), None
     return DataLoader(
         dataset,
-        BATCH,
+        batch_size(),
         shuffle=True,
         num_workers=workers,
         pin_memory=device().type == "cuda",
@@ -53,7 +72,20 @@ def usual_batches(n: int, workers: int = 0) -> DataLoader:
 
 def our_batches(n: int) -> data.Batches:
     """The same images as one tensor on the device, shuffled and scaled there."""
-    return images(n, device()).batches(BATCH)
+    return images(n, device()).batches(batch_size())
+
+
+# ---------------------------------------------------------------- feeding images
+
+
+def usual_feeding(n: int, workers: int) -> tuple[Callable, Callable]:
+    batches = usual_batches(n, workers)
+    return lambda: feed(islice(batches, FEW)), lambda: feed(batches)
+
+
+def our_feeding(n: int) -> tuple[Callable, Callable]:
+    batches = our_batches(n)
+    return lambda: feed(islice(batches, FEW)), lambda: feed(batches)
 
 
 def feed(batches: Iterable[tuple[Tensor, Tensor]]) -> None:
@@ -61,8 +93,10 @@ def feed(batches: Iterable[tuple[Tensor, Tensor]]) -> None:
     place = device()
     for x, y in batches:
         x.to(place), y.to(place)
-    if place.type != "cpu":
-        torch.get_device_module(place).synchronize()
+    wait()
+
+
+# ---------------------------------------------------------------- an epoch, as usually trained
 
 
 class UsualVAE(nn.Module):
@@ -94,12 +128,11 @@ def usual_loss(p: Tensor, x: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
     return cross_entropy + kl
 
 
-def usual_epoch(model: UsualVAE, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+def usual_epoch(
+    model: UsualVAE, optimizer: torch.optim.Optimizer, batches: Iterable[tuple[Tensor, Tensor]]
+) -> float:
     """Train as the example does, reading the loss at every step; returns the mean loss."""
-    place = device()
-    model.to(place)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    total, images_seen = 0.0, 0
+    place, total, images_seen = device(), 0.0, 0
     for x, _ in batches:
         x = x.to(place)
         optimizer.zero_grad()
@@ -110,6 +143,41 @@ def usual_epoch(model: UsualVAE, batches: Iterable[tuple[Tensor, Tensor]]) -> fl
         images_seen += len(x)
         optimizer.step()
     return total / images_seen
+
+
+def usual_training(n: int) -> tuple[Callable, Callable]:
+    batches = usual_batches(n, workers=1 if device().type == "cuda" else 0)  # as the example
+    model = UsualVAE().to(device())
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    epoch = partial(usual_epoch, model, optimizer)
+    return lambda: epoch(islice(batches, FEW)), lambda: epoch(batches)
+
+
+# ---------------------------------------------------------------- an epoch, elsewhere and at best
+
+
+def pythae_training(n: int) -> tuple[Callable, Callable]:
+    """Raises ImportError if pythae is not installed."""
+    few, all_ = (
+        pythae_trainer(images(m, "cpu"), HIDDEN, LATENT, batch_size())
+        for m in (FEW * batch_size(), n)
+    )
+    return lambda: few.train_step(1), lambda: all_.train_step(1)
+
+
+def products_alone(n: int) -> tuple[Callable, Callable]:
+    """As many matrix products as an epoch needs, and nothing else."""
+    step = product_step([(batch_size(), *sizes) for sizes in LAYERS])
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            step()
+        wait()
+
+    return lambda: steps(FEW), lambda: steps(round(n / batch_size()))
+
+
+# ---------------------------------------------------------------- an epoch, as trained here
 
 
 class OurVAE(nn.Module):
@@ -133,28 +201,62 @@ def elbo(vae: OurVAE, x: Tensor, y: Tensor | None = None) -> Tensor:
     return vae.decoder(q.rsample()).log_prob(x) - kl
 
 
-def our_epoch(model: OurVAE, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Train with the library's step and loop; returns minus the mean of the bound."""
-    history = fit(gradient_step(model, elbo), batches, epochs=1, progress=False)
+def our_epoch(step: gradient_step, batches: Iterable, compile: bool = False) -> float:
+    """Train with the library's step and loop; returns minus the mean of the bound.
+
+    Raises:
+        RuntimeError: it was to be compiled, and could not be.
+    """
+    history = fit(step, batches, epochs=1, compile=compile, progress=False)
+    if compile and step._value.run is step._value.eager:  # `fit` goes on without, a table must not
+        raise RuntimeError("it could not be compiled")
     return -history["objective"][0]
 
 
-# A task's target (how many times as fast ours shall be) and the ways to do it, ours last: where the
-# batches come from, and what is done with them.
-TASKS = {
-    "feeding images": (
-        50,
-        {
-            "DataLoader, 0 workers": (usual_batches, feed),
-            "DataLoader, 2 workers": (partial(usual_batches, workers=2), feed),
-            "dgm": (our_batches, feed),
-        },
-    ),
-    "one epoch of a VAE (784-400-20-400-784, Bernoulli likelihood, Adam)": (
-        2.5,
-        {
-            "DataLoader, 0 workers": (usual_batches, lambda b: usual_epoch(UsualVAE(), b)),
-            "dgm": (our_batches, lambda b: our_epoch(OurVAE(), b)),
-        },
-    ),
+def our_training(n: int, compile: bool = False) -> tuple[Callable, Callable]:
+    epoch = partial(our_epoch, gradient_step(OurVAE(), elbo), compile=compile)
+    return lambda: epoch(few_batches(our_batches(n))), lambda: epoch(our_batches(n))
+
+
+def few_batches(batches: data.Batches) -> list[tuple[Tensor, Tensor]]:
+    """The first few batches, and the last one, whose size may be another."""
+    *_, last = batches
+    return [*islice(batches, FEW), last]
+
+
+def iwae_training(n: int, compile: bool = False) -> tuple[Callable, Callable]:
+    """The scoreboard's recipe, batches of 20 as published, on the device of the moment."""
+    split = images(n, device())
+    dataset = data.Dataset("bench", SHAPE, split.levels, (), split, split)
+    step = RECIPES["iwae-50"].step(dataset, lambda t: 1e-3)
+    batches = split.batches(20, binarize="dynamic")
+    epoch = partial(our_epoch, step, compile=compile)
+    return lambda: epoch(few_batches(batches)), lambda: epoch(batches)
+
+
+# ---------------------------------------------------------------- the tasks
+
+FEEDING = "feeding images"
+EPOCH = "an epoch of a VAE (784-400-20-400-784, Bernoulli likelihood, Adam)"
+IWAE = "an epoch of the scoreboard's IWAE (784-200-200-50, k = 50, batches of 20)"
+WORKERS = {"DataLoader, 2 workers": 2}  # processes beside the one that is measured
+OURS, PYTHAE, PRODUCTS = "dgm, compiled", "pythae", "matrix products alone"
+
+TASKS: dict[str, dict[str, Way]] = {
+    FEEDING: {
+        "DataLoader, 0 workers": partial(usual_feeding, workers=0),
+        "DataLoader, 2 workers": partial(usual_feeding, workers=2),
+        "dgm": our_feeding,
+    },
+    EPOCH: {
+        "DataLoader": usual_training,
+        PYTHAE: pythae_training,
+        "dgm": our_training,
+        OURS: partial(our_training, compile=True),
+        PRODUCTS: products_alone,
+    },
+    IWAE: {
+        "dgm": iwae_training,
+        OURS: partial(iwae_training, compile=True),
+    },
 }
