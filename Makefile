@@ -45,10 +45,10 @@ assignment: .venv/grading  ## make assignment CHAPTER=05-vae EXERCISES=vae-1,vae
 	@$(BIN)/python -m dgm.assignment "$(CHAPTER)" $(addprefix --exercises ,$(EXERCISES)) \
 		$(addprefix --output ,$(OUTPUT)) $(if $(filter 1,$(FORCE)),--force)
 
-lock: .venv/grading  ## write down the versions that are installed now
+lock: .venv/grading .venv/bench  ## write down the versions that are installed now
 	(echo '# The tested versions, which make uses as constraints; written by `make lock`.'; \
 		$(BIN)/pip freeze --exclude-editable) > requirements.lock
-	touch .venv/installed $<
+	touch .venv/installed $^
 
 clean:
 	rm -rf .venv _build

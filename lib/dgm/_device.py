@@ -29,9 +29,9 @@ def device(name=None):
     source = "device" if name is not None else "DGM_DEVICE"
     name = name or os.environ.get("DGM_DEVICE")
     if not name:
-        return torch.device(_best())
+        return torch.device(_own(_best()))
     try:
-        return torch.empty(0, device=name).device
+        return torch.empty(0, device=_own(name)).device
     except Exception as error:  # torch raises RuntimeError, AssertionError, ... for the same thing
         raise ValueError(
             f"{source} must name a device of this machine (cpu, cuda, cuda:0, mps, ...), "
@@ -40,6 +40,13 @@ def device(name=None):
 
 
 def _best():
-    if torch.cuda.is_available():  # of several processes on a machine, each has a GPU of its own
-        return f"cuda:{os.environ['LOCAL_RANK']}" if "LOCAL_RANK" in os.environ else "cuda"
+    if torch.cuda.is_available():
+        return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _own(name):
+    """Of several processes on a machine, each has a GPU of its own."""
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        return f"cuda:{os.environ['LOCAL_RANK']}"
+    return name

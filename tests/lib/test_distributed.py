@@ -453,3 +453,4 @@ def test_each_process_of_a_machine_has_its_gpu(monkeypatch):
     assert _device.device() == torch.device("cuda")
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert _device.device() == torch.device("cuda:3")
+    assert _device._own("cuda") == "cuda:3"
