@@ -7,21 +7,10 @@ import torch
 from torch import nn
 from torch.distributions import Independent, Normal
 
-from dgm import data, heads, models, nets, objectives
+from dgm import heads, models, nets, objectives
 from dgm.train import check_batch, fit, gradient_step, load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("cpu")
-
-
-@pytest.fixture
-def cpu(monkeypatch):
-    monkeypatch.setenv("DGM_DEVICE", "cpu")
-    torch.manual_seed(0)
-
-
-@pytest.fixture
-def batches():
-    return data.load("ring").train.batches(1000)
 
 
 def new_step(seed=1, lr=1e-2):

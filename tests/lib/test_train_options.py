@@ -13,17 +13,6 @@ from dgm.train import fit, gradient_step, load_checkpoint
 pytestmark = pytest.mark.usefixtures("cpu")
 
 
-@pytest.fixture
-def cpu(monkeypatch):
-    monkeypatch.setenv("DGM_DEVICE", "cpu")
-    torch.manual_seed(0)
-
-
-@pytest.fixture
-def batches():
-    return data.load("ring").train.batches(1000)
-
-
 def new_step(seed=1, lr=1e-2, **more):
     torch.manual_seed(seed)
     model = models.Autoencoder.mlp((2,), latent=1, hidden=(8,))
