@@ -9,6 +9,7 @@ Models live where you put them: `model.to(dgm.device())`, which `gradient_step` 
 """
 
 from . import (
+    checks,
     data,
     estimators,
     evaluate,
@@ -26,6 +27,7 @@ from . import (
 from ._device import device
 
 __all__ = [
+    "checks",
     "data",
     "device",
     "estimators",

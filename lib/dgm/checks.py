@@ -1,0 +1,238 @@
+"""Checks: what the library asks of sizes, data and labels, in one place.
+
+Two checks of data. `check_event` compares shapes and types, which costs nothing: every objective
+and every evaluation calls it, because a tensor of another shape may broadcast to a number that
+means nothing. `check_data` looks at every value as well: `dgm.train.fit` asks it of the first
+batch, an evaluation of all it is given.
+
+Every model has an event shape, `shape`, and a set on which its data lie, `support`, one of
+`torch.distributions.constraints`. The rule for numbers is the same for all models: x is a tensor
+of the model's own floating-point type, or of integers where the model says so (tokens).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from numbers import Integral
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from .protocols import LatentVariable, given
+
+# ------------------------------------------------------------------ sizes
+
+
+def integer(argument: str, value, at_least: int = 1) -> int:
+    """The value as a Python integer; NumPy's integers are integers, True and 2.0 are not.
+
+    Raises:
+        ValueError: it is no integer, or less than `at_least`.
+
+    >>> import numpy as np
+    >>> integer("latent", np.int64(2))
+    2
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < at_least:
+        raise ValueError(f"{argument}: got {value!r}, expected an integer of at least {at_least}")
+    return int(value)
+
+
+def sizes(argument: str, value) -> tuple[int, ...]:
+    """A shape, or widths of layers, as a tuple of positive integers. One integer will do for (n,).
+
+    Raises:
+        ValueError: it is neither an integer nor a sequence of them, or one is not positive.
+
+    >>> sizes("hidden", 400), sizes("shape", [1, 8, 8]), sizes("hidden", ())
+    ((400,), (1, 8, 8), ())
+    """
+    if isinstance(value, Integral):
+        return (integer(argument, value),)
+    try:
+        parts = tuple(value)
+    except TypeError:
+        raise ValueError(f"{argument}: got {value!r}, expected integers") from None
+    if not all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in parts):
+        raise ValueError(f"{argument}: got {value!r}, expected positive integers")
+    return tuple(int(n) for n in parts)
+
+
+# ------------------------------------------------------------------ data
+
+
+def check_event(model, x: Tensor, y: Tensor | None = None) -> None:
+    """Raise ValueError unless x is (..., *event) of this model's type, with labels y (...).
+
+    Nothing is read, so that no step waits for a device. What a model does not say of itself (a
+    `torch.distributions` object has no `shape`) is not asked of x.
+    """
+    _check_type(model, x)
+    shape = getattr(model, "shape", None)
+    if shape is not None:
+        check_shape(x, shape)
+        _check_label_type(model, x.shape[: x.dim() - len(shape)], y)
+
+
+def check_shape(x: Tensor, shape: Sequence[int]) -> None:
+    """Raise ValueError unless x is a tensor of shape (..., *shape).
+
+    >>> check_shape(torch.zeros(5, 8, 8, 1), (1, 8, 8))
+    Traceback (most recent call last):
+    ValueError: x: got shape (5, 8, 8, 1), expected (..., 1, 8, 8)
+    """
+    if x.shape[max(x.dim() - len(shape), 0) :] != tuple(shape):
+        expected = ", ".join(map(str, ("...", *shape)))
+        raise ValueError(f"x: got shape {tuple(x.shape)}, expected ({expected})")
+
+
+def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
+    """Raise ValueError unless x, (B, *event), and y, (B,), can be data of this model.
+
+    They cannot if x has another event shape or no examples, holds values that are not finite, or
+    some that lie outside the model's support: heads skip that check for speed, and a likelihood off
+    its support is a number without a meaning, for example a Bernoulli's at a grey pixel. Of a model
+    with classes, labels are integers from 0 to `classes` - 1, or -1, no label, where it can be
+    without.
+
+    >>> from dgm.models import VAE
+    >>> check_data(VAE.mlp((1, 8, 8)), torch.full((5, 1, 8, 8), 0.5))
+    Traceback (most recent call last):
+    ValueError: x: got values outside the model's support ...; for a Bernoulli likelihood ...
+    """
+    check_event(model, x, y)
+    shape, support = described(model)
+    if shape is not None and (x.dim() != len(shape) + 1 or x.shape[1:] != tuple(shape)):
+        expected = ", ".join(map(str, ("B", *shape)))
+        raise ValueError(f"x: got shape {tuple(x.shape)}, expected ({expected})")
+    if len(x) == 0:
+        raise ValueError("x: got no examples, expected at least one")
+    if not x.isfinite().all():
+        raise ValueError("x: got values that are not finite")
+    lowest, classes = 0 if given(model, y) else -1, getattr(model, "classes", 0)
+    if classes and y is not None and not ((y >= lowest) & (y < classes)).all():
+        raise ValueError(
+            f"y: got labels from {int(y.min())} to {int(y.max())}, "
+            f"expected {lowest} to {classes - 1}"
+        )
+    if support is not None and not support.check(x).all():
+        raise ValueError(
+            f"x: got values outside the model's support ({support}); for a Bernoulli likelihood "
+            'use batches(..., binarize="dynamic"), for grey levels use the data set\'s'
+        )
+
+
+def one_each(values: Tensor, x: Tensor, who: str) -> Tensor:
+    """The values, if they are (B,), one number per example; ValueError names `who` if not.
+
+    >>> one_each(torch.zeros(3, 1), torch.zeros(3, 2), "objective")
+    Traceback (most recent call last):
+    ValueError: objective: returned shape (3, 1) for 3 examples, expected (3,), one number each
+    """
+    if values.shape != x.shape[:1]:
+        raise ValueError(
+            f"{who}: returned shape {tuple(values.shape)} for {len(x)} examples, "
+            f"expected ({len(x)},), one number each"
+        )
+    return values
+
+
+def one_hot(y: Tensor, classes: int) -> Tensor:
+    """Labels of any integer type as vectors: (...) -> (..., classes), int64.
+
+    Raises:
+        ValueError: y is not of integers.
+
+    >>> one_hot(torch.tensor([2, 0], dtype=torch.uint8), 3)
+    tensor([[0, 0, 1],
+            [1, 0, 0]])
+    """
+    check_integers(y)
+    return F.one_hot(y.long(), classes)
+
+
+def check_integers(y: Tensor) -> None:
+    """Raise ValueError unless y is a tensor of integers."""
+    if not isinstance(y, Tensor):
+        raise ValueError(f"y: got a {type(y).__name__}, expected a tensor of integer labels")
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise ValueError(f"y: got labels of type {y.dtype}, expected integers")
+
+
+def readable(x: Tensor) -> bool:
+    """Whether the values of x can be looked at without waiting for them.
+
+    On an accelerator that would hold up every update; there, `fit` checks the first batch.
+    """
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+# ------------------------------------------------------------------ what a model is
+
+
+def described(model) -> tuple[Sequence[int] | None, object]:
+    """A model's event shape and support; None for what it neither says nor shows."""
+    shape, support = getattr(model, "shape", None), getattr(model, "support", None)
+    if isinstance(model, LatentVariable) and (shape is None or support is None):
+        p = likelihood_at_zero(model)
+        shape, support = p.event_shape, p.support
+    return shape, support
+
+
+@torch.no_grad()
+def likelihood_at_zero(model: LatentVariable) -> Distribution:
+    """p(x | z) at the code 0 and, of a conditional model, the label 0: batch shape (1,).
+
+    It shows what a decoder's events are: their shape and their support.
+    """
+    like = _like(model, torch.empty(0))
+    label = given(model, torch.zeros(1, dtype=torch.long, device=like.device))
+    with evaluating(model):
+        z = like.new_zeros(1, *model.prior(**label).event_shape)  # (1, latent)
+        return model.likelihood(z, **label)
+
+
+@contextmanager
+def evaluating(model) -> Iterator[None]:
+    """All modules of a model in evaluation mode; afterwards each is in the mode it was in."""
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
+def _like(model, default: Tensor) -> Tensor:
+    """A floating-point tensor of the model's type, on its device; the default if it has none."""
+    tensors = chain(model.parameters(), model.buffers()) if isinstance(model, nn.Module) else ()
+    return next((t for t in tensors if t.is_floating_point()), default)
+
+
+def _check_type(model, x: Tensor) -> None:
+    if not isinstance(x, Tensor):
+        raise ValueError(
+            f"x: got a {type(x).__name__}, expected a tensor: torch.as_tensor(x, dtype=...)"
+        )
+    dtype = _like(model, x).dtype
+    if x.is_floating_point() and x.dtype != dtype:
+        raise ValueError(
+            f"x: got {x.dtype}, expected {dtype}, the model's: convert one, "
+            "for example by x.float() or model.double()"
+        )
+
+
+def _check_label_type(model, batch: Sequence[int], y: Tensor | None) -> None:
+    """Labels are looked at if the model has classes; what others do with y is their own affair."""
+    if y is None or not getattr(model, "classes", 0):
+        return
+    check_integers(y)
+    if y.shape != batch:
+        raise ValueError(
+            f"y: got shape {tuple(y.shape)}, expected {tuple(batch)}, one label per example"
+        )
