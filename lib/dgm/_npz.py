@@ -1,7 +1,7 @@
 """The layout all image data sets come in: four arrays, in an .npz or from elsewhere.
 
 x_train, x_test     uint8, (N, H, W) or (N, H, W, C) with C = 1 or 3
-y_train, y_test     integers, (N,), from 0 up; -1 means unlabelled
+y_train, y_test     integers, (N,), 0 or more; -1 means unlabelled
 
 N may differ between training and test, the shape of one image may not.
 """

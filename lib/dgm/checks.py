@@ -112,16 +112,38 @@ def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
     if not x.isfinite().all():
         raise ValueError("x: got values that are not finite")
     lowest, classes = 0 if given(model, y) else -1, getattr(model, "classes", 0)
-    if classes and y is not None and not ((y >= lowest) & (y < classes)).all():
-        raise ValueError(
-            f"y: got labels from {int(y.min())} to {int(y.max())}, "
-            f"expected {lowest} to {classes - 1}"
-        )
+    if classes and y is not None:
+        least, most = (int(end) for end in y.aminmax())  # uint8 cannot be compared with -1
+        if least < lowest or most >= classes:
+            raise ValueError(
+                f"y: got labels from {least} to {most}, expected {lowest} to {classes - 1}"
+            )
     if support is not None and not support.check(x).all():
         raise ValueError(
             f"x: got values outside the model's support ({support}); for a Bernoulli likelihood "
             'use batches(..., binarize="dynamic"), for grey levels use the data set\'s'
         )
+
+
+def examples(batch) -> tuple[Tensor, ...]:
+    """The batch, if it is `(x,)` or `(x, y)`, tensors of as many examples each.
+
+    Raises:
+        ValueError: it is not; a tensor alone would be taken for its first two examples.
+
+    >>> examples(torch.zeros(2, 1, 8, 8))
+    Traceback (most recent call last):
+    ValueError: batches: got a Tensor, expected (x,) or (x, y), tensors of as many examples
+    """
+    parts = tuple(batch) if isinstance(batch, tuple | list) else ()
+    tensors = all(isinstance(part, Tensor) and part.dim() for part in parts)
+    if 1 <= len(parts) <= 2 and tensors and len(parts[0]) == len(parts[-1]):
+        return parts
+    got = f"a {type(batch).__name__}"
+    if parts:
+        each = (f"{type(p).__name__} {tuple(getattr(p, 'shape', ()))}" for p in parts)
+        got = f"{got} of {', '.join(each)}"
+    raise ValueError(f"batches: got {got}, expected (x,) or (x, y), tensors of as many examples")
 
 
 def one_each(values: Tensor, x: Tensor, who: str) -> Tensor:
@@ -229,7 +251,7 @@ def _check_type(model, x: Tensor) -> None:
 
 def _check_label_type(model, batch: Sequence[int], y: Tensor | None) -> None:
     """Labels are looked at if the model has classes; what others do with y is their own affair."""
-    if y is None or not getattr(model, "classes", 0):
+    if y is None or not (getattr(model, "classes", 0) or getattr(model, "conditional", False)):
         return
     check_integers(y)
     if y.shape != batch:

@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from . import _device, _download, _npz, toys
+from .checks import integer
 
 # What `load` knows. For a toy, how many labels its Gaussians share, equally and in their order.
 _NUMERALS = tuple("0123456789")
@@ -57,6 +58,7 @@ class Split:
         x: grey levels 0 ... levels - 1, uint8 (N, C, H, W); of a toy, points, float (N, 2).
         y: labels, int64 (N,); -1 means unlabelled.
         levels: number of grey levels; None for a toy.
+        rows: where the examples stood in the split they were selected from; None if they were not.
 
     >>> test = load("digits", device="cpu").test
     >>> len(test), test.x.dtype, test.images.max()
@@ -66,9 +68,22 @@ class Split:
     x: Tensor
     y: Tensor
     levels: int | None
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def select(self, index: Tensor) -> "Split":
+        """Some of the examples: `index` is boolean, (N,), or holds their numbers.
+
+        With "fixed" binarisation they are the binary images that they are in the whole split.
+
+        >>> test = load("digits", device="cpu").test
+        >>> len(test.select(test.y == 3))
+        37
+        """
+        rows = torch.arange(len(self), device=self.y.device) if self.rows is None else self.rows
+        return Split(self.x[index], self.y[index], self.levels, rows[index])
 
     def __repr__(self) -> str:
         return f"{len(self)} examples of shape {tuple(self.x.shape[1:])}, on {self.x.device}"
@@ -90,7 +105,8 @@ class Split:
             shuffle: whether each pass has a new order; otherwise it is that of `x`.
             binarize: None keeps the grey levels. "dynamic" replaces each pixel by a draw of
                 Bernoulli(pixel), anew at each pass; "fixed" by one such draw, made with a fixed
-                seed: the same at every pass, in every run and on every device.
+                seed: the same for an image at every pass, in every run, on every device, and in
+                every selection of images.
             drop_last: leave out a last batch that is smaller than the others.
 
         Returns:
@@ -107,8 +123,7 @@ class Split:
         >>> x.unique()
         tensor([0., 1.])
         """
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-            raise ValueError(f"batch_size must be a positive integer, got {batch_size!r}")
+        batch_size = integer("batch_size", batch_size)
         if drop_last and batch_size > len(self):
             raise ValueError(
                 f"batch_size must be at most {len(self)}, the size of the split, with "
@@ -118,20 +133,23 @@ class Split:
             raise ValueError(f"binarize must be None, 'dynamic' or 'fixed', got {binarize!r}")
         if binarize and self.levels is None:
             raise ValueError(f"binarize must be None for points of the plane, got {binarize!r}")
-        split = self._binarized() if binarize == "fixed" else self
+        split = self.binarized() if binarize == "fixed" else self
         return Batches(split, batch_size, shuffle, binarize == "dynamic", drop_last)
 
     def _scaled(self, x: Tensor) -> Tensor:
         return x if self.levels is None else x / (self.levels - 1)  # uint8 / int is float32
 
-    def _binarized(self) -> "Split":
-        """This split with two levels: one draw of Bernoulli(images), always the same."""
+    def binarized(self) -> "Split":
+        """This split with two levels: one draw of Bernoulli(image) for each, always the same."""
         generator = torch.Generator().manual_seed(0)  # on the CPU: the same draw on every device
-        draws = [
-            torch.rand(x.shape, generator=generator) < self._scaled(x)  # (<=1024, C, H, W), bool
-            for x in self.x.cpu().split(1024)  # in pieces: no float copy of all images at once
-        ]
-        return Split(torch.cat(draws).to(self.x.device, torch.uint8), self.y, levels=2)
+        x = self.x.cpu()
+        rows = torch.arange(len(x)) if self.rows is None else self.rows.cpu()
+        binary = torch.empty_like(x)
+        for start in range(0, int(rows.max()) + 1, 1024):  # in pieces: no float copy of everything
+            noise = torch.rand(1024, *x.shape[1:], generator=generator)
+            here = (rows >= start) & (rows < start + 1024)  # whose noise this is
+            binary[here] = (noise[rows[here] - start] < self._scaled(x[here])).to(torch.uint8)
+        return Split(binary.to(self.x.device), self.y, 2, self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +221,9 @@ def load(name=None, device=None) -> Dataset:
     | ring, grid, moons, spirals      | 4000 / 1000, drawn from a known density | (2,)         |
 
     An .npz holds the arrays x_train, y_train, x_test and y_test: x uint8, (N, H, W) or
-    (N, H, W, C) with C = 1 or 3; y integer, (N,), from 0 up (-1: unlabelled).
+    (N, H, W, C) with C = 1 or 3, binary if it holds only 0 and 1; y integer, (N,), -1 where there
+    is no label. The labels that occur are numbered from 0 up, in their order, and `classes` has
+    their names: of 1, ..., 26 the first is class 0, named "1".
 
     mnist, fashion-mnist and cifar10 are looked for in the folder DGM_DATA (default: `dgm` in the
     user's cache folder), first as `<name>.npz`, then as torchvision's files, and else downloaded
@@ -273,13 +293,26 @@ def _digits() -> dict[str, np.ndarray]:
 def _image_dataset(name, arrays, device, source, levels=256, classes=None) -> Dataset:
     _npz.check(arrays, source, classes)
     if classes is None:
-        labels = 1 + max(int(arrays["y_train"].max()), int(arrays["y_test"].max()))
-        classes = tuple(str(label) for label in range(labels))
+        arrays, classes = _numbered(arrays)
+        if max(arrays["x_train"].max(), arrays["x_test"].max()) <= 1:
+            levels = 2  # not nearly black
     train, test = (
         Split(_nchw(arrays[f"x_{half}"]).to(device), _int64(arrays[f"y_{half}"]).to(device), levels)
         for half in ("train", "test")
     )
     return Dataset(name, tuple(train.x.shape[1:]), levels, classes, train, test)
+
+
+def _numbered(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The arrays with labels 0, 1, ... in place of those that occur, and what these were."""
+    names = np.unique(np.concatenate([arrays["y_train"], arrays["y_test"]]))
+    names = names[names >= 0]
+
+    def numbers(y: np.ndarray) -> np.ndarray:
+        return np.where(y < 0, -1, np.searchsorted(names, y))
+
+    labels = {half: numbers(arrays[half]) for half in ("y_train", "y_test")}
+    return arrays | labels, tuple(str(label) for label in names)
 
 
 def _nchw(x: np.ndarray) -> Tensor:

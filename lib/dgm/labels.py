@@ -17,30 +17,35 @@ from itertools import chain, repeat
 import torch
 from torch import Tensor
 
+from .checks import integer
 from .data import Split
 
 
 def few(split: Split, n: int, seed: int = 0) -> Split:
     """The same examples with all but n labels hidden: y = -1.
 
-    Each class keeps as many labels as any other, drawn with this seed (the same on every device).
+    Each class that occurs keeps as many labels as any other, drawn with this seed (the same on
+    every device).
 
     Raises:
-        ValueError: n is no positive multiple of the number of classes, or some class has too few
-            examples.
+        ValueError: no example is labelled, n is no positive multiple of the number of classes, or
+            some class has too few examples.
     """
     y = split.y.cpu()
-    classes = int(y.max()) + 1
-    if n < 1 or n % classes:
-        raise ValueError(f"n: got {n}, expected a multiple of {classes}, the number of classes")
+    classes = known(split).y.unique().tolist()
+    each, rest = divmod(integer("n", n), len(classes))
+    if rest:
+        raise ValueError(
+            f"n: got {n}, expected a multiple of {len(classes)}, the number of classes"
+        )
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
     kept = torch.full_like(y, -1)
-    for label in range(classes):
-        own = order[y[order] == label][: n // classes]
-        if len(own) < n // classes:
+    for label in classes:
+        own = order[y[order] == label][:each]
+        if len(own) < each:
             raise ValueError(f"n: got {n}, but class {label} has only {len(own)} labels")
         kept[own] = label
-    return Split(split.x, kept.to(split.y.device), split.levels)
+    return Split(split.x, kept.to(split.y.device), split.levels, split.rows)
 
 
 def known(split: Split) -> Split:
@@ -52,7 +57,7 @@ def known(split: Split) -> Split:
     kept = split.y >= 0
     if not kept.any():
         raise ValueError("split: every label is -1, expected at least one labelled example")
-    return Split(split.x[kept], split.y[kept], split.levels)
+    return split.select(kept)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +89,7 @@ class MixedBatches:
     @property
     def share(self) -> float:
         """The share of labelled examples in the data."""
-        return float((self.split.y >= 0).double().mean())
+        return int((self.split.y >= 0).sum()) / len(self.split)
 
     def __len__(self) -> int:
         return len(self.split.batches(self.batch_size))
@@ -98,5 +103,5 @@ class MixedBatches:
     def _labelled(self):
         """The labelled examples alone, in batches."""
         alone = known(self.split)
-        size = min(self.labelled, len(alone))
+        size = min(integer("labelled", self.labelled), len(alone))
         return alone.batches(size, binarize=self.binarize, drop_last=True)

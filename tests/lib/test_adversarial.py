@@ -457,7 +457,7 @@ def test_the_average_takes_no_part_in_training():
 
 def test_the_average_has_the_buffers_of_the_generator():
     network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    step = adversarial_step(Generator(network, latent=3), Critic.mlp((2,), hidden=(8,)))
+    step = adversarial_step(Generator(network, latent=3, shape=(2,)), Critic.mlp((2,), hidden=(8,)))
     step((torch.randn(6, 2),))
     for mean, now in zip(step.average.buffers(), step.generator.buffers(), strict=True):
         assert torch.equal(mean, now)

@@ -8,11 +8,12 @@ import torch
 from torch.distributions import Bernoulli
 
 from dgm import objectives
+from dgm.checks import check_data
 from dgm.evaluate import bits_per_dimension
 from dgm.heads import GreyLevels
 from dgm.models import FVSBN, LSTM, MADE, NADE, GatedPixelCNN, PixelCNN, Transformer
 from dgm.protocols import LatentVariable, Tractable
-from dgm.train import check_batch, fit, gradient_step, save_checkpoint
+from dgm.train import fit, gradient_step, save_checkpoint
 from dgm.train.checkpoints import load_checkpoint
 
 # tiny, but with everything that a layer can have more than one of
@@ -260,11 +261,11 @@ def test_bits_per_dimension():
 @every_model
 def test_support(cls):
     model = cls((1, 5, 5), levels=3)
-    check_batch(model, torch.tensor([0, 0.5, 1]).repeat(25)[:50].reshape(2, 1, 5, 5))
-    check_batch(model, torch.full((2, 1, 5, 5), 2))
+    check_data(model, torch.tensor([0, 0.5, 1]).repeat(25)[:50].reshape(2, 1, 5, 5))
+    check_data(model, torch.full((2, 1, 5, 5), 2))
     for x in (torch.full((2, 1, 5, 5), 0.4), torch.full((2, 1, 5, 5), 3)):
         with pytest.raises(ValueError, match="outside the support .*3 levels: 0, 1/2, ..., 1"):
-            check_batch(model, x)
+            check_data(model, x)
 
 
 # ---------------------------------------------------------------- training and the rest

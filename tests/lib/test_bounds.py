@@ -417,7 +417,7 @@ def test_relaxed_codes_meet_no_discrete_log_prob():
 
 def test_a_prior_of_other_codes_is_refused():
     coins = models.VAE.mlp((4,), latent=3, posterior=heads.Bernoulli)
-    model = models.VAE(coins.encoder, coins.decoder, heads.StandardNormal(3))
+    model = models.VAE(coins.encoder, coins.decoder, heads.StandardNormal(3), (4,))
     for bound in (elbo, iwae):
         with pytest.raises(ValueError, match="expected laws of the same codes"):
             bound(model, torch.zeros(5, 4), estimator=score_function)

@@ -12,10 +12,11 @@ from torch.distributions.kl import kl_divergence
 from torch.nn import functional as F
 
 from dgm import heads, models, protocols
+from dgm.checks import check_data
 from dgm.estimators import exact
 from dgm.models import ConditionalVAE
 from dgm.objectives import dreg, elbo, fisher, free_bits, iwae
-from dgm.train import check_batch, fit, gradient_step
+from dgm.train import fit, gradient_step
 
 SHAPE = (1, 8, 8)
 
@@ -201,14 +202,14 @@ def test_missing_and_impossible_labels_are_refused():
             objective(model, x)
     with pytest.raises(ValueError, match=r"y: got shape \(3,\), expected \(2,\)"):
         model.sample(2, y=torch.tensor([0, 1, 2]))
-    check_batch(model, x, torch.tensor([0, 3]))
+    check_data(model, x, torch.tensor([0, 3]))
     for y in ([0, 4], [-1, 0]):
         with pytest.raises(ValueError, match="expected labels y from 0 to 3"):
-            check_batch(model, x, torch.tensor(y))
+            check_data(model, x, torch.tensor(y))
     with pytest.raises(ValueError, match="y: got None"):
-        check_batch(model, x)
+        check_data(model, x)
     with pytest.raises(ValueError, match="outside the support of the likelihood"):
-        check_batch(model, x / 2, torch.tensor([0, 3]))
+        check_data(model, x / 2, torch.tensor([0, 3]))
 
 
 def test_models_without_labels_are_not_given_any():

@@ -73,7 +73,7 @@ def test_sample_is_rsample_without_its_graph():
 
 
 def test_noise_is_standard_normal():
-    generator = Generator(nn.Identity(), latent=3)
+    generator = Generator(nn.Identity(), latent=3, shape=(3,))
     z, n = generator.sample(20000), 20000
     assert z.mean(0).abs().max() < 4 / n**0.5
     assert (z.T.cov() - torch.eye(3)).abs().max() < 4 * (2 / n) ** 0.5

@@ -16,9 +16,10 @@ from torch.distributions import (
 from torch.nn.functional import one_hot
 
 from dgm import objectives
+from dgm.checks import check_data
 from dgm.models import BernoulliMixture, GaussianMixture
 from dgm.protocols import LatentVariable, Tractable
-from dgm.train import check_batch, gradient_step
+from dgm.train import gradient_step
 
 KINDS = ["full", "diagonal", "spherical"]
 
@@ -155,7 +156,7 @@ def test_images(name):
     torch.testing.assert_close(image.log_prob(x), flat.log_prob(x.flatten(1)))
     assert image.log_prob(x.expand(5, 20, 1, 2, 4)).shape == (5, 20)
     assert image.sample(6).shape == (6, 1, 2, 4)
-    check_batch(image, x)
+    check_data(image, x)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -304,9 +305,9 @@ def test_logistic_form_is_exact():
 
 def test_grey_pixels_are_refused(binary):
     model = BernoulliMixture((8,))
-    check_batch(model, binary)
+    check_data(model, binary)
     with pytest.raises(ValueError, match="lies outside the support"):
-        check_batch(model, 0.5 * binary)
+        check_data(model, 0.5 * binary)
 
 
 def test_constant_pixels_keep_a_probability():

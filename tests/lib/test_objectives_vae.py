@@ -380,6 +380,7 @@ def test_fisher_on_images_sums_over_pixels_and_averages_over_draws():
         nn.Sequential(smooth((1, 2, 3), 5), heads.DiagonalNormal(5, 2)),
         nn.Sequential(smooth(2, 5), heads.NormalPerPixel(5, (1, 2, 3))),
         heads.StandardNormal(2),
+        (1, 2, 3),
     )
     x = torch.randn(4, 1, 2, 3)
     torch.manual_seed(1)

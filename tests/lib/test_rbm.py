@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from dgm import objectives
+from dgm.checks import check_data
 from dgm.models import RBM
 from dgm.protocols import Generative, LatentVariable
-from dgm.train import check_batch, fit, gradient_step
+from dgm.train import fit, gradient_step
 
 
 @pytest.fixture(autouse=True)
@@ -178,9 +179,9 @@ def test_exact_maximum_likelihood_through_gradient_step(monkeypatch):
 
 def test_grey_pixels_are_refused():
     model = RBM((4,))
-    check_batch(model, torch.ones(3, 4))
+    check_data(model, torch.ones(3, 4))
     with pytest.raises(ValueError, match="lies outside the support"):
-        check_batch(model, torch.full((3, 4), 0.5))
+        check_data(model, torch.full((3, 4), 0.5))
 
 
 def test_forward_and_backward_on_the_meta_device():

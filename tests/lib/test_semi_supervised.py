@@ -12,12 +12,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from dgm import data, heads, labels, protocols
+from dgm.checks import check_data
 from dgm.estimators import exact
 from dgm.evaluate import encode
 from dgm.models import M1, M2, PCVAE, VAE, ConditionalVAE
 from dgm.models.semi_supervised import Labels
 from dgm.objectives import elbo, labelled_bound, m2, prediction_constrained, unlabelled_bound
-from dgm.train import History, check_batch, fit, gradient_step, load_checkpoint, save_checkpoint
+from dgm.train import History, fit, gradient_step, load_checkpoint, save_checkpoint
 
 SHAPE = (1, 8, 8)
 
@@ -429,12 +430,12 @@ def model_and_objective(request):
 def test_labels_in_a_checked_batch(model_and_objective):
     model, _ = model_and_objective
     x = torch.ones(3, *SHAPE)
-    check_batch(model, x, torch.tensor([-1, 0, 9]))
+    check_data(model, x, torch.tensor([-1, 0, 9]))
     for y in ([-2, 0, 0], [0, 0, 10]):
         with pytest.raises(ValueError, match="expected labels y from -1 to 9"):
-            check_batch(model, x, torch.tensor(y))
+            check_data(model, x, torch.tensor(y))
     with pytest.raises(ValueError, match="outside the support of the likelihood"):
-        check_batch(model, x / 2, torch.tensor([-1, 0, 9]))
+        check_data(model, x / 2, torch.tensor([-1, 0, 9]))
 
 
 def test_a_restored_checkpoint_goes_on_as_if_nothing_had_been(model_and_objective, tmp_path):

@@ -8,7 +8,8 @@ from torch import nn
 from torch.distributions import Independent, Normal
 
 from dgm import heads, models, nets, objectives
-from dgm.train import check_batch, fit, gradient_step, load_checkpoint
+from dgm.checks import check_data
+from dgm.train import fit, gradient_step, load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -214,10 +215,10 @@ GREY = torch.rand(3, 1, 8, 8)
 def test_data_outside_the_support_is_refused(head, x, fits):
     model = TinyVAE(head)
     if fits:
-        check_batch(model, x)
+        check_data(model, x)
     else:
         with pytest.raises(ValueError, match="batches: x (lies outside|holds values)"):
-            check_batch(model, x)
+            check_data(model, x)
 
 
 def test_fit_checks_the_first_batch_and_draws_nothing_for_it(batches):

@@ -176,7 +176,7 @@ def test_a_sample_is_a_code_from_the_prior_decoded_and_drawn():
                 torch.distributions.Bernoulli(logits=40 * (z - 0.5), validate_args=False), 1
             )
 
-    model = VAE(heads.Bernoulli(2, 2), Copy(), heads.FairCoins(2))
+    model = VAE(heads.Bernoulli(2, 2), Copy(), heads.FairCoins(2), (2,))
     x = model.sample(4000)
     both = (x.sum(1) == 2).float()
     assert (both.mean() - 0.25).abs() < 4 * (0.25 * 0.75 / 4000) ** 0.5
@@ -185,7 +185,7 @@ def test_a_sample_is_a_code_from_the_prior_decoded_and_drawn():
 def test_parts_can_be_swapped_by_hand():
     encoder = nn.Sequential(nets.mlp(SHAPE, 16), heads.DiagonalNormal(16, 2))
     decoder = nn.Sequential(nets.conv_decoder(2, SHAPE, 4), heads.Bernoulli((4, 8, 8), SHAPE))
-    model = VAE(encoder, decoder, heads.StandardNormal(2))
+    model = VAE(encoder, decoder, heads.StandardNormal(2), SHAPE)
     assert elbo(model, model.sample(3)).shape == (3,)
 
 

@@ -44,7 +44,7 @@ def images(n: int, place) -> data.Split:
     """The first n training images of MNIST, else n of its size made of digits, on one device."""
     if mnist_is_here():
         split = data.load("mnist", place).train
-        return data.Split(split.x[:n], split.y[:n], split.levels)
+        return split.select(torch.arange(n, device=split.y.device))
     digits = data.load("digits", place).train
     x = F.interpolate(digits.images, SHAPE[1:], mode="bilinear")  # (1437, 1, 28, 28)
     again = torch.arange(n, device=x.device) % len(digits)  # (n,)

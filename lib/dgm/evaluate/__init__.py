@@ -12,7 +12,6 @@ from .likelihood import (
     active_units,
     aggregate_posterior,
     importance_weighted,
-    mean_and_error,
     rate_distortion,
 )
 from .representation import (
@@ -20,6 +19,7 @@ from .representation import (
     encode,
     knn,
     linear_probe,
+    mean_and_error,
     mean_log_prob,
     nearest_distance,
     nearest_neighbours,

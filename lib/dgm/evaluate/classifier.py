@@ -7,8 +7,11 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from .. import nets
+from ..checks import integer
 from ..data import Dataset
-from ..train import fit, gradient_step, random_state, set_random_state
+from ..labels import known
+from ..train import fit, gradient_step
+from ..train.checkpoints import own_random_state
 
 
 class Classifier(nn.Module):
@@ -22,6 +25,7 @@ class Classifier(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], classes: int, features: int = 32):
         super().__init__()
+        self.shape, self.classes = tuple(shape), classes
         conv = nets.conv_encoder(shape, width=16)
         self.network = nn.Sequential(conv, nn.Linear(conv.out_features, features), nn.ReLU())
         self.logits = nn.Linear(features, classes)
@@ -43,11 +47,13 @@ def train_classifier(data: Dataset, updates: int = 500, seed: int = 0) -> Classi
     afterwards the random state is what it was.
 
     Args:
-        data: images with labels.
+        data: images with labels; those without one (y = -1) are left out.
         updates: of Adam, on batches of 128, rounded up to whole epochs.
 
     Raises:
-        ValueError: the examples are not images, or no updates are asked for.
+        ValueError: the examples are not images, none is labelled, or no updates are asked for.
+        KeyboardInterrupt: at Ctrl-C. A classifier that has not learned everything is not returned,
+            because nobody could tell it from one that has.
 
     >>> import dgm
     >>> data = dgm.data.load("digits")
@@ -56,16 +62,15 @@ def train_classifier(data: Dataset, updates: int = 500, seed: int = 0) -> Classi
     >>> bool(accuracy > 0.8)
     True
     """
-    if updates < 1:
-        raise ValueError(f"updates: got {updates}, expected at least 1")
+    updates = integer("updates", updates)
 
     def log_prob_of_label(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         return Categorical(logits=model(x), validate_args=False).log_prob(y)  # (B,)
 
-    batches = data.train.batches(128)
-    before = random_state()
-    torch.manual_seed(seed)
-    step = gradient_step(Classifier(data.shape, len(data.classes)), log_prob_of_label)
-    fit(step, batches, epochs=math.ceil(updates / len(batches)), progress=False)
-    set_random_state(before)
+    batches = known(data.train).batches(128)
+    with own_random_state(seed):
+        step = gradient_step(Classifier(data.shape, len(data.classes)), log_prob_of_label)
+        history = fit(step, batches, epochs=math.ceil(updates / len(batches)), progress=False)
+    if history.interrupted:
+        raise KeyboardInterrupt
     return step.model.requires_grad_(False)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ..checks import check_data, check_event, integer
 from ..estimators import logmeanexp
 from ..objectives.divergences import closed_form_kl
 from ..protocols import LatentVariable, given
@@ -58,6 +59,7 @@ def importance_weighted(
     torch.Size([3])
     """
     _check(model, x, y, k=k, chunk=chunk)
+    check_data(model, x, y)
     weights = (_log_weights(model, *one, k, chunk) for one in batches(x, y, 1))
     return torch.cat([logmeanexp(log_w) for log_w in weights])
 
@@ -110,6 +112,7 @@ def rate_distortion(
     True
     """
     _check(model, x, y, k=k, batch_size=batch_size)
+    check_data(model, x, y)
     rates, distortions = [], []
     for x_b, y_b in batches(x, y, batch_size):
         label = given(model, y_b)
@@ -129,7 +132,8 @@ def active_units(
     $\operatorname{Var}_x(\mathbb E_{q_\phi(z \mid x)}[z_j]) > $ threshold.
 
     A unit that the decoder ignores has q(z_j | x) = p(z_j) for every x: its mean does not move. For
-    the variances themselves, take `encode(model, x).var(0)`.
+    the variances themselves, take `encode(model, x).var(0)`. With two stochastic layers the units
+    of the first come first, then those of the second.
 
     Args:
         x: (N, *event), N of at least 2.
@@ -232,33 +236,9 @@ def _error(values: Tensor) -> float:
     return (values.var(0).mean() / values.numel()).sqrt().item()
 
 
-def mean_and_error(values: Tensor) -> tuple[float, float]:
-    """The mean of N independent values, and its standard error s / sqrt(N).
-
-    The mean over a test set says how a model does on it. The error says how far that may be from
-    the mean over the whole distribution: the true mean lies within two errors 19 times out of 20.
-
-    Raises:
-        ValueError: values is not (N,) with N of at least 2.
-
-    >>> mean_and_error(torch.tensor([1.0, 2.0, 3.0]))
-    (2.0, 0.577)
-    """
-    if values.ndim != 1 or len(values) < 2:
-        raise ValueError(f"values: got shape {tuple(values.shape)}, expected (N,), N at least 2")
-    values = values.cpu().double()  # float32 adds thousands of numbers to four digits
-    return values.mean().item(), (values.std() / len(values) ** 0.5).item()
-
-
 def _log_likelihood(model: LatentVariable, z: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
-    """log p(x | z), of data on the likelihood's support: (k, B, latent), (B, *event) -> (k, B)."""
-    p = model.likelihood(z, **given(model, y))
-    if not p.support.check(x).all():
-        raise ValueError(
-            f"x: got values outside the support of the likelihood ({p.support}); for a Bernoulli "
-            'likelihood take binarised images, as batches(..., binarize="fixed") makes them'
-        )
-    return p.log_prob(x)
+    """log p(x | z): (k, B, latent), (B, *event) -> (k, B)."""
+    return model.likelihood(z, **given(model, y)).log_prob(x)
 
 
 def _check(model, x: Tensor, y: Tensor | None, at_least: int = 1, **counts: int) -> None:
@@ -267,11 +247,8 @@ def _check(model, x: Tensor, y: Tensor | None, at_least: int = 1, **counts: int)
             f"model: got {type(model).__name__}, expected one with prior, posterior and likelihood"
         )
     for name, count in counts.items():
-        if not isinstance(count, int) or count < 1:
-            raise ValueError(f"{name}: got {count!r}, expected a positive integer")
+        integer(name, count)
+    check_event(model, x, y)
+    given(model, y)  # raises if labels are missing
     if len(x) < at_least:
         raise ValueError(f"x: got {len(x)} examples, expected at least {at_least}")
-    if given(model, y) and y.shape != x.shape[:1]:
-        raise ValueError(
-            f"y: got shape {tuple(y.shape)}, expected ({len(x)},), a label per example"
-        )

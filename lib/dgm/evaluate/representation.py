@@ -9,9 +9,17 @@ from itertools import repeat
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
-from ..data import Dataset
+from ..checks import check_data, check_event, integer
+from ..data import Dataset, Split
+from ..estimators import innermost
+from ..heads import Chain
+from ..labels import known
+from ..objectives.likelihood import log_likelihood, reconstruction
 from ..protocols import Tractable, given
+
+DRAWS = 100  # of a chain's first layer, for the mean of its second
 
 
 @torch.no_grad()
@@ -19,16 +27,40 @@ def encode(model, x: Tensor, y: Tensor | None = None, batch_size: int = 1000) ->
     """Codes of images, in batches: (N, *event) -> (N, latent).
 
     The code is `model.encode(x)` for an autoencoder and the mean of `model.posterior(x)` for a
-    latent-variable model, of `model.posterior(x, y)` for a conditional one.
+    latent-variable model, of `model.posterior(x, y)` for a conditional one. With two stochastic
+    layers it is one layer's mean beside the other's, of which the second is estimated: it is the
+    average of the means given 100 draws of the first layer.
+
+    Raises:
+        ValueError: the model has no codes, there are no examples, x has another event shape or
+            type than the model's, or a conditional model did not get one label per example.
 
     >>> from dgm.models import PCA
     >>> encode(PCA((1, 8, 8)), torch.rand(5, 1, 8, 8)).shape
     torch.Size([5, 2])
     """
+    if not (hasattr(model, "encode") or hasattr(model, "posterior")):
+        raise ValueError(f"model: got {type(model).__name__}, which has no codes to encode into")
+    _check_examples(model, x, y)
+    integer("batch_size", batch_size)
     if hasattr(model, "encode"):
         return torch.cat([model.encode(batch) for batch in x.split(batch_size)])
     codes = (model.posterior(b, **given(model, y_b)) for b, y_b in batches(x, y, batch_size))
-    return torch.cat([q.mean for q in codes])
+    return torch.cat([_mean(q) for q in codes])
+
+
+def _mean(q: Distribution) -> Tensor:
+    """The mean of q, of a chain layer by layer: (B, latent)."""
+    if not isinstance(innermost(q), Chain):
+        return q.mean
+    a = q.first.sample((DRAWS,))  # (draws, B, coordinates of a)
+    return q.join(q.first.mean, q.second(a).mean.mean(0))
+
+
+def _check_examples(model, x: Tensor, y: Tensor | None = None, at_least: int = 1) -> None:
+    check_event(model, x, y)
+    if len(x) < at_least:
+        raise ValueError(f"x: got {len(x)} examples, expected at least {at_least}")
 
 
 def batches(x: Tensor, y: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -47,11 +79,15 @@ def reconstruction_error(model, x: Tensor, batch_size: int = 1000) -> float:
         model: `model(x)` is the reconstruction.
         x: (N, *event).
 
+    Raises:
+        ValueError: there are no examples, or as `dgm.objectives.reconstruction`.
+
     >>> reconstruction_error(torch.nn.Identity(), torch.rand(5, 1, 8, 8))
     0.0
     """
-    total = sum((b - model(b)).square().sum() for b in x.split(batch_size))
-    return float(total / len(x))
+    _check_examples(model, x)
+    integer("batch_size", batch_size)
+    return -float(sum(reconstruction(model, b).sum() for b in x.split(batch_size)) / len(x))
 
 
 @torch.no_grad()
@@ -106,7 +142,9 @@ def nearest_distance(queries: Tensor, points: Tensor, chunk: int = 1000) -> Tens
 
 
 @torch.no_grad()
-def mean_log_prob(model: Tractable, x: Tensor, batch_size: int = 1000) -> tuple[float, float]:
+def mean_log_prob(
+    model: Tractable, x: Tensor, y: Tensor | None = None, batch_size: int = 1000
+) -> tuple[float, float]:
     r"""The mean of $\log p_\theta(x_i)$ over examples, in nats, and its standard error.
 
     On test data it estimates E[log p_theta(x)] = -H(p_data) - KL(p_data || p_theta). The standard
@@ -116,27 +154,39 @@ def mean_log_prob(model: Tractable, x: Tensor, batch_size: int = 1000) -> tuple[
     Args:
         model: has `log_prob`: (B, *event) -> (B,).
         x: (N, *event), N of at least 2.
+        y: labels (N,), for a conditional model, whose log p(x | y) is averaged.
 
     Raises:
-        ValueError: fewer than two examples, or log_prob returns another shape than (B,).
+        ValueError: fewer than two examples, x and y are no data of the model, or log_prob returns
+            another shape than (B,).
 
     >>> from torch.distributions import Normal
     >>> mean, standard_error = mean_log_prob(Normal(0.0, 1.0), torch.tensor([-1.0, 1.0, 2.0]))
     >>> round(mean, 4), round(standard_error, 4)
     (-1.9189, 0.5)
     """
-    if len(x) < 2:
-        raise ValueError(f"x: got {len(x)} examples, expected at least 2 for a standard error")
-    parts = []
-    for batch in x.split(batch_size):
-        values = model.log_prob(batch)
-        if values.shape != batch.shape[:1]:
-            raise ValueError(
-                f"model: log_prob returned shape {tuple(values.shape)} for {len(batch)} examples, "
-                f"expected ({len(batch)},), one number each"
-            )
-        parts.append(values)
-    values = torch.cat(parts).cpu().double()  # (N,)
+    _check_examples(model, x, y, at_least=2)
+    check_data(model, x, y)
+    integer("batch_size", batch_size)
+    values = [log_likelihood(model, *batch) for batch in batches(x, y, batch_size)]
+    return mean_and_error(torch.cat(values))
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """The mean of N independent values, and its standard error s / sqrt(N).
+
+    The mean over a test set says how a model does on it. The error says how far that may be from
+    the mean over the whole distribution: the true mean lies within two errors 19 times out of 20.
+
+    Raises:
+        ValueError: values is not (N,) with N of at least 2.
+
+    >>> mean_and_error(torch.tensor([1.0, 2.0, 3.0]))
+    (2.0, 0.577)
+    """
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"values: got shape {tuple(values.shape)}, expected (N,), N at least 2")
+    values = values.cpu().double()  # float32 adds thousands of numbers to four digits
     return values.mean().item(), (values.std() / len(values) ** 0.5).item()
 
 
@@ -161,6 +211,11 @@ def bits_per_dimension(log_prob: Tensor | float, shape: Sequence[int]) -> Tensor
 def linear_probe(model, data: Dataset) -> float:
     """Test accuracy of a logistic regression from codes to labels: what is there linearly.
 
+    Only labelled examples count, in training and in the test (y = -1 is no class).
+
+    Raises:
+        ValueError: no training or no test example has a label; the model has no codes.
+
     >>> import dgm
     >>> data = dgm.data.load("digits", device="cpu")
     >>> linear_probe(dgm.models.PCA(data.shape, latent=10).fit(data.train.images), data) > 0.8
@@ -177,6 +232,8 @@ def linear_probe(model, data: Dataset) -> float:
 def knn(model, data: Dataset, k: int = 5) -> float:
     """Test accuracy of `k` nearest neighbours among the codes: what is there locally.
 
+    Labels and errors as for `linear_probe`; k is at most the number of labelled training examples.
+
     >>> import dgm
     >>> data = dgm.data.load("digits", device="cpu")
     >>> knn(dgm.models.PCA(data.shape, latent=10).fit(data.train.images), data) > 0.8
@@ -184,13 +241,16 @@ def knn(model, data: Dataset, k: int = 5) -> float:
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    if not 1 <= k <= len(data.train):
-        raise ValueError(f"k: got {k}, expected 1 to {len(data.train)}, the training examples")
+    most = len(known(data.train))
+    if integer("k", k) > most:
+        raise ValueError(f"k: got {k}, expected at most {most}, the labelled training examples")
     return _test_accuracy(KNeighborsClassifier(k), lambda x: encode(model, x), data)
 
 
 def _test_accuracy(classifier, features: Callable[[Tensor], Tensor], data: Dataset) -> float:
-    classifier.fit(features(data.train.images).cpu().numpy(), data.train.y.cpu().numpy())
-    return float(
-        classifier.score(features(data.test.images).cpu().numpy(), data.test.y.cpu().numpy())
-    )
+    def labelled(split: Split) -> tuple:
+        split = known(split)
+        return features(split.images).cpu().numpy(), split.y.cpu().numpy()
+
+    classifier.fit(*labelled(data.train))
+    return float(classifier.score(*labelled(data.test)))

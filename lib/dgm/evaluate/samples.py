@@ -129,7 +129,8 @@ def _frechet(a: Tensor, b: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(cov_a)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T  # (F, F)
     eigenvalues = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0)  # (F,)
-    return difference.square().sum() + (cov_a + cov_b).trace() - 2 * eigenvalues.sqrt().sum()
+    distance = difference.square().sum() + (cov_a + cov_b).trace() - 2 * eigenvalues.sqrt().sum()
+    return distance.clamp(min=0)  # of equal samples, rounding can leave less than nothing
 
 
 def _resample(x: Tensor) -> Tensor:

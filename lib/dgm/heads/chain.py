@@ -60,11 +60,11 @@ class Chain(D.Distribution):
     def sample(self, sample_shape=()) -> Tensor:
         with torch.no_grad():
             a = self.first.sample(torch.Size(sample_shape))
-            return self._join(a, self.second(a).sample())
+            return self.join(a, self.second(a).sample())
 
     def rsample(self, sample_shape=()) -> Tensor:
         a = self.first.rsample(torch.Size(sample_shape))  # (k, B, coordinates of a)
-        return self._join(a, self.second(a).rsample())
+        return self.join(a, self.second(a).rsample())
 
     def log_prob(self, z: Tensor) -> Tensor:
         if self.reverse:
@@ -73,7 +73,8 @@ class Chain(D.Distribution):
             a, b = z.split(self.sizes, -1)
         return self.first.log_prob(a) + self.second(a).log_prob(b)
 
-    def _join(self, a: Tensor, b: Tensor) -> Tensor:
+    def join(self, a: Tensor, b: Tensor) -> Tensor:
+        """The code that a and b make together."""
         return torch.cat([b, a] if self.reverse else [a, b], -1)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.distributions import constraints
 
 from .. import nets
 
@@ -19,6 +20,7 @@ class Autoencoder(nn.Module):
     Args:
         encoder: maps (..., *shape) to (..., latent).
         decoder: maps (..., latent) to (..., *shape).
+        shape: the event shape.
 
     >>> import torch
     >>> model = Autoencoder.mlp((1, 8, 8), latent=2)
@@ -27,10 +29,13 @@ class Autoencoder(nn.Module):
     (torch.Size([5, 2]), torch.Size([5, 1, 8, 8]))
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module):
+    support = constraints.real
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, shape: Sequence[int]):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.shape = tuple(shape)
 
     def encode(self, x: Tensor) -> Tensor:
         """The code h(x): (..., *shape) -> (..., latent)."""
@@ -58,6 +63,7 @@ class Autoencoder(nn.Module):
         return cls(
             nn.Sequential(down, nn.Linear(down.out_features, latent)),
             nn.Sequential(up, nets.to_event(up.out_features, shape)),
+            shape,
         )
 
     @classmethod
@@ -68,4 +74,5 @@ class Autoencoder(nn.Module):
         return cls(
             nn.Sequential(down, nn.Linear(down.out_features, latent)),
             nn.Sequential(up, nets.to_event(up.out_features, shape)),
+            shape,
         )

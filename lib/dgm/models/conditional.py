@@ -7,9 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.nn import functional as F
+from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
+from ..checks import likelihood_at_zero, one_hot
 
 
 class ConditionalVAE(nn.Module):
@@ -23,6 +24,7 @@ class ConditionalVAE(nn.Module):
         encoder: maps x, (B, *shape), and one-hot labels, (B, classes), to q(z | x, y).
         decoder: maps z, (..., B, latent), and one-hot labels to p(x | z, y).
         prior: maps one-hot labels to p(z | y), batch shape (B,).
+        shape: the event shape.
         classes: number of classes.
 
     Source: Sohn, Lee and Yan (2015), Learning Structured Output Representation using Deep
@@ -35,10 +37,22 @@ class ConditionalVAE(nn.Module):
 
     conditional = True
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module, classes: int = 10):
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        prior: nn.Module,
+        shape: Sequence[int],
+        classes: int = 10,
+    ):
         super().__init__()
         self.encoder, self.decoder, self.p_z = encoder, decoder, prior
-        self.classes = classes
+        self.shape, self.classes = tuple(shape), classes
+
+    @property
+    def support(self) -> Constraint:
+        """Where data lie: the support of p(x | z, y)."""
+        return likelihood_at_zero(self).support
 
     def prior(self, y: Tensor) -> Distribution:
         """p(z | y): labels (B,) -> batch shape (B,), event shape (latent,)."""
@@ -65,7 +79,7 @@ class ConditionalVAE(nn.Module):
 
     def one_hot(self, y: Tensor) -> Tensor:
         """Labels as vectors of the parameters' type: (B,) -> (B, classes)."""
-        return F.one_hot(y, self.classes).to(next(self.parameters()))
+        return one_hot(y, self.classes).to(next(self.parameters()))
 
     @classmethod
     def mlp(
@@ -125,7 +139,7 @@ class ConditionalVAE(nn.Module):
             prior = posterior(classes, latent)  # on one-hot labels: a row of parameters per class
         else:
             prior = SamePrior(getattr(posterior, "prior", heads.StandardNormal)(latent))
-        return cls(beside(encoder), BesideVector(decoder, (latent,)), prior, classes)
+        return cls(beside(encoder), BesideVector(decoder, (latent,)), prior, shape, classes)
 
 
 class BesideVector(nn.Module):

@@ -16,10 +16,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch import distributions as D
-from torch.nn import functional as F
+from torch.distributions import constraints
 from torch.nn.utils import parametrizations
 
 from .. import nets
+from ..checks import check_integers, one_hot
+
+# The values that a network can put out, by its last layer; other layers have no bounds.
+_RANGES = {nn.Sigmoid: constraints.unit_interval, nn.Tanh: constraints.interval(-1.0, 1.0)}
 
 
 class Generator(nn.Module):
@@ -31,6 +35,7 @@ class Generator(nn.Module):
     Args:
         network: maps (..., latent + classes) to (..., *shape).
         latent: number of coordinates of z.
+        shape: the event shape.
         classes: 0, or the number of classes of a conditional generator, which takes labels `y=`
             in every method: the label joins z as `classes` zeros and ones.
 
@@ -44,10 +49,17 @@ class Generator(nn.Module):
     True
     """
 
-    def __init__(self, network: nn.Module, latent: int, classes: int = 0):
+    def __init__(self, network: nn.Module, latent: int, shape: Sequence[int], classes: int = 0):
         super().__init__()
         self.network, self.latent, self.classes = network, latent, classes
+        self.shape = tuple(shape)
         self.register_buffer("origin", torch.zeros(latent), persistent=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Where samples lie: the range of the network's last layer."""
+        last = list(self.network.modules())[-1]
+        return _RANGES.get(type(last), constraints.real)
 
     def prior(self) -> D.Distribution:
         """p(z) = N(0, I), event shape (latent,)."""
@@ -58,7 +70,7 @@ class Generator(nn.Module):
         """G(z): (..., latent), labels (...) if conditional -> (..., *shape)."""
         _check_labels(y, self.classes)
         if y is not None:
-            z = torch.cat([z, F.one_hot(y, self.classes).to(z)], -1)  # (..., latent + classes)
+            z = torch.cat([z, one_hot(y, self.classes).to(z)], -1)  # (..., latent + classes)
         return self.network(z)
 
     def rsample(self, n: int, y: Tensor | None = None) -> Tensor:
@@ -80,7 +92,7 @@ class Generator(nn.Module):
     ) -> "Generator":
         """A multilayer perceptron, for points and small images."""
         up = nets.mlp(latent + classes, *hidden)
-        return cls(_to_event(up, shape), latent, classes)
+        return cls(_to_event(up, shape), latent, shape, classes)
 
     @classmethod
     def conv(
@@ -88,7 +100,7 @@ class Generator(nn.Module):
     ) -> "Generator":
         """Transposed convolutions that double the image from 4x4 up. Images only."""
         up = nets.conv_decoder(latent + classes, shape, width)
-        return cls(_to_event(up, shape), latent, classes)
+        return cls(_to_event(up, shape), latent, shape, classes)
 
 
 class Critic(nn.Module):
@@ -99,6 +111,7 @@ class Critic(nn.Module):
 
     Args:
         features: a network of `dgm.nets`, (..., *shape) -> (..., out_features).
+        shape: the event shape.
         classes: 0, or the number of classes of a conditional critic, which has one output per class
             and takes labels `y=` to choose among them.
         spectral_norm: divide every weight matrix by its largest singular value. As ReLU and
@@ -115,9 +128,17 @@ class Critic(nn.Module):
     torch.Size([5])
     """
 
-    def __init__(self, features: nets.Features, classes: int = 0, spectral_norm: bool = False):
+    support = constraints.real
+
+    def __init__(
+        self,
+        features: nets.Features,
+        shape: Sequence[int],
+        classes: int = 0,
+        spectral_norm: bool = False,
+    ):
         super().__init__()
-        self.features, self.classes = features, classes
+        self.features, self.shape, self.classes = features, tuple(shape), classes
         self.logits = nn.Linear(features.out_features, max(classes, 1))
         if spectral_norm:
             for layer in list(self.modules()):
@@ -128,7 +149,7 @@ class Critic(nn.Module):
         """D(x): (..., *shape), labels (...) if conditional -> (...)."""
         _check_labels(y, self.classes)
         logits = self.logits(self.features(x))  # (..., max(classes, 1))
-        return logits[..., 0] if y is None else logits.gather(-1, y[..., None])[..., 0]
+        return logits[..., 0] if y is None else logits.gather(-1, y.long()[..., None])[..., 0]
 
     @classmethod
     def mlp(
@@ -139,7 +160,7 @@ class Critic(nn.Module):
         spectral_norm: bool = False,
     ) -> "Critic":
         """A multilayer perceptron with leaky ReLUs, for points and small images."""
-        return cls(nets.mlp(shape, *hidden, activation=_LeakyReLU), classes, spectral_norm)
+        return cls(nets.mlp(shape, *hidden, activation=_LeakyReLU), shape, classes, spectral_norm)
 
     @classmethod
     def conv(
@@ -150,7 +171,7 @@ class Critic(nn.Module):
         spectral_norm: bool = False,
     ) -> "Critic":
         """Strided convolutions that halve the image down to 4x4, with plain ReLUs. Images only."""
-        return cls(nets.conv_encoder(shape, width), classes, spectral_norm)
+        return cls(nets.conv_encoder(shape, width), shape, classes, spectral_norm)
 
 
 def _LeakyReLU() -> nn.Module:
@@ -169,3 +190,5 @@ def _check_labels(y: Tensor | None, classes: int) -> None:
         got = "none" if y is None else f"labels of shape {tuple(y.shape)}"
         expected = f"labels 0 to {classes - 1}" if classes else "none: it was built without classes"
         raise ValueError(f"y: got {got}, expected {expected}")
+    if y is not None:
+        check_integers(y)

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical
+from torch.distributions import Categorical, Distribution
+from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
 from ..evaluate.representation import encode
@@ -96,7 +97,8 @@ class M2(nn.Module):
     Training maximises `dgm.objectives.m2`.
 
     **M1+M2** is an M2 of codes, `M2.mlp((latent,), likelihood=heads.Normal)`, in the place of
-    images: `m2(model, vae.posterior(x).sample(), y)`, with a trained `vae`.
+    images: `m2(model, vae.posterior(x).sample(), y)`, with a trained `vae`; `fit` is given batches
+    of such codes.
 
     Args:
         vae: p(z), p(x | y, z) and q(z | x, y).
@@ -116,6 +118,16 @@ class M2(nn.Module):
         self.vae, self.classifier = vae, classifier
         self.classes = vae.classes
         self.register_buffer("prior_logits", torch.zeros(vae.classes))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The event shape."""
+        return self.vae.shape
+
+    @property
+    def support(self) -> Constraint:
+        """Where data lie: the support of p(x | y, z)."""
+        return self.vae.support
 
     def prior_y(self) -> Categorical:
         """p(y), uniform over the labels."""
@@ -140,14 +152,15 @@ class M2(nn.Module):
         latent: int = 2,
         hidden: Sequence[int] = (400,),
         classes: int = 10,
+        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
     ) -> "M2":
         """Multilayer perceptrons; the classifier has the encoder's hidden layers.
 
         Args:
-            shape, latent, hidden, classes, likelihood: as in `ConditionalVAE.mlp`.
+            shape, latent, hidden, classes, posterior, likelihood: as in `ConditionalVAE.mlp`.
         """
-        vae = ConditionalVAE.mlp(shape, latent, hidden, classes, likelihood=likelihood)
+        vae = ConditionalVAE.mlp(shape, latent, hidden, classes, posterior, likelihood)
         return cls(vae, classifier(nets.mlp(shape, *hidden), classes))
 
     @classmethod
@@ -157,14 +170,15 @@ class M2(nn.Module):
         latent: int = 2,
         width: int = 32,
         classes: int = 10,
+        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
     ) -> "M2":
         """Strided convolutions in encoder and classifier. Images only."""
-        vae = ConditionalVAE.conv(shape, latent, width, classes, likelihood=likelihood)
+        vae = ConditionalVAE.conv(shape, latent, width, classes, posterior, likelihood)
         return cls(vae, classifier(nets.conv_encoder(shape, width), classes))
 
 
-class PCVAE(VAE):
+class PCVAE(nn.Module):
     r"""The prediction-constrained VAE: its code must predict the label, $p_w(y \mid z)$.
 
     Labels enter neither encoder nor decoder. The predictor is linear, a logistic regression on
@@ -172,7 +186,7 @@ class PCVAE(VAE):
     Training maximises `dgm.objectives.prediction_constrained`.
 
     Args:
-        encoder, decoder, prior: as for `VAE`.
+        vae: p(z), p(x | z) and q(z | x), without labels.
         predictor: maps z, (..., latent), to a Categorical over the labels.
         classes: number of classes.
 
@@ -184,16 +198,35 @@ class PCVAE(VAE):
     (torch.Size([5, 10]), torch.Size([3, 1, 8, 8]))
     """
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        prior: nn.Module,
-        predictor: nn.Module,
-        classes: int = 10,
-    ):
-        super().__init__(encoder, decoder, prior)
-        self.predictor, self.classes = predictor, classes
+    def __init__(self, vae: VAE, predictor: nn.Module, classes: int = 10):
+        super().__init__()
+        self.vae, self.predictor, self.classes = vae, predictor, classes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The event shape."""
+        return self.vae.shape
+
+    @property
+    def support(self) -> Constraint:
+        """Where data lie: the support of p(x | z)."""
+        return self.vae.support
+
+    def prior(self) -> Distribution:
+        """p(z), event shape (latent,)."""
+        return self.vae.prior()
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """q(z | x): (B, *shape) -> batch shape (B,), event shape (latent,)."""
+        return self.vae.posterior(x)
+
+    def likelihood(self, z: Tensor) -> Distribution:
+        """p(x | z): (..., latent) -> batch shape (...), event shape `shape`."""
+        return self.vae.likelihood(z)
+
+    def sample(self, n: int) -> Tensor:
+        """Draw z from the prior, then x given z: (n, *shape)."""
+        return self.vae.sample(n)
 
     def classify(self, x: Tensor) -> Categorical:
         """p(y | z) at the mean z of q(z | x): (B, *shape) -> batch shape (B,)."""
@@ -206,11 +239,12 @@ class PCVAE(VAE):
         latent: int = 2,
         hidden: Sequence[int] = (400,),
         classes: int = 10,
+        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
     ) -> "PCVAE":
         """Multilayer perceptrons: `VAE.mlp` and a linear predictor."""
-        vae = VAE.mlp(shape, latent, hidden, likelihood=likelihood)
-        return cls(vae.encoder, vae.decoder, vae.p_z, Labels(latent, classes), classes)
+        vae = VAE.mlp(shape, latent, hidden, posterior, likelihood)
+        return cls(vae, Labels(latent, classes), classes)
 
     @classmethod
     def conv(
@@ -219,11 +253,12 @@ class PCVAE(VAE):
         latent: int = 2,
         width: int = 32,
         classes: int = 10,
+        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
     ) -> "PCVAE":
         """Convolutions: `VAE.conv` and a linear predictor. Images only."""
-        vae = VAE.conv(shape, latent, width, likelihood=likelihood)
-        return cls(vae.encoder, vae.decoder, vae.p_z, Labels(latent, classes), classes)
+        vae = VAE.conv(shape, latent, width, posterior, likelihood)
+        return cls(vae, Labels(latent, classes), classes)
 
 
 class Labels(nn.Module):

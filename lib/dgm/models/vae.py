@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
+from ..checks import likelihood_at_zero
 
 
 class VAE(nn.Module):
@@ -19,6 +21,7 @@ class VAE(nn.Module):
         encoder: maps (B, *shape) to q(z | x), batch shape (B,), event shape (latent,).
         decoder: maps (..., latent) to p(x | z), batch shape (...), event shape `shape`.
         prior: called without arguments, returns p(z), event shape (latent,).
+        shape: the event shape.
 
     Source: Kingma and Welling (2014), Auto-Encoding Variational Bayes; Rezende, Mohamed and
     Wierstra (2014).
@@ -33,11 +36,19 @@ class VAE(nn.Module):
     torch.Size([8])
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module):
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module, shape: Sequence[int]
+    ):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.p_z = prior
+        self.shape = tuple(shape)
+
+    @property
+    def support(self) -> Constraint:
+        """Where data lie: the support of p(x | z)."""
+        return likelihood_at_zero(self).support
 
     def prior(self) -> Distribution:
         """p(z), event shape (latent,)."""
@@ -155,6 +166,7 @@ class VAE(nn.Module):
             heads.Chained(between(shape, m1, lower), between(m1, m2, upper), m2),
             nn.Sequential(FirstOf(m1), up, likelihood(up.out_features, shape)),
             heads.Chained(top, between(m2, m1, tuple(reversed(upper))), m1, reverse=True),
+            shape,
         )
 
     @classmethod
@@ -164,6 +176,7 @@ class VAE(nn.Module):
             nn.Sequential(down, posterior(down.out_features, latent)),
             nn.Sequential(up, likelihood(up.out_features, shape)),
             getattr(posterior, "prior", heads.StandardNormal)(latent),
+            shape,
         )
 
 

@@ -167,9 +167,10 @@ def r1_penalty(D: Function, real: Tensor) -> Tensor:
 
 def _gradient(D: Function, x: Tensor) -> Tensor:
     """The gradient of each D(x_i) with respect to its own x_i, flat: (B, *event) -> (B, D)."""
-    x = x.detach().requires_grad_()
-    # D(x_i) depends on x_i alone, so the gradient of the sum holds those of all examples
-    (gradient,) = torch.autograd.grad(_scores(D, x).sum(), x, create_graph=True)
+    x, learning = x.detach().requires_grad_(), torch.is_grad_enabled()
+    with torch.enable_grad():  # also in a validation, which differentiates nothing else
+        # D(x_i) depends on x_i alone, so the gradient of the sum holds those of all examples
+        (gradient,) = torch.autograd.grad(_scores(D, x).sum(), x, create_graph=learning)
     return gradient.flatten(1)
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch import distributions as D
 
+from ..checks import check_event
 from ..estimators import gumbel_softmax, innermost, logmeanexp, pathwise
 from ..protocols import LatentVariable, given
 from .divergences import check_same_codes, closed_form_kl, kl_per_coordinate
@@ -53,8 +54,9 @@ def elbo(
         (B,).
 
     Raises:
-        ValueError: the estimator cannot serve the posterior, or posterior and prior are not over
-            the same codes, or a conditional model got no labels.
+        ValueError: x has another event shape or type than the model's; the estimator cannot serve
+            the posterior; posterior and prior are not over the same codes; a conditional model got
+            no labels.
 
     Source: Kingma and Welling (2014), equation 3; Higgins et al. (2017) for beta; Sohn, Lee and Yan
     (2015) for the conditional bound.
@@ -208,6 +210,7 @@ def _parts(
     model: LatentVariable, x: Tensor, y: Tensor | None
 ) -> tuple[D.Distribution, D.Distribution, Callable[[Tensor], Tensor]]:
     """q(z | x), p(z) and z -> log p(x | z), each given y too if the model is conditional."""
+    check_event(model, x, y)
     label = given(model, y)
     q, p = model.posterior(x, **label), model.prior(**label)
     return q, p, lambda z: model.likelihood(z, **label).log_prob(x)

@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from ..checks import check_event
+
 
 def contrastive_divergence(model, x: Tensor, y: Tensor | None = None, steps: int = 1) -> Tensor:
     r"""$F(x') - F(x)$ with x' from `steps` steps of Gibbs sampling that start at the data x.
@@ -25,4 +27,5 @@ def contrastive_divergence(model, x: Tensor, y: Tensor | None = None, steps: int
     >>> contrastive_divergence(RBM((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
     torch.Size([5])
     """
+    check_event(model, x)
     return model.free_energy(model.gibbs(x, steps)) - model.free_energy(x)

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ..checks import check_event, one_each
 from ..protocols import Tractable, given
 
 
@@ -11,14 +12,16 @@ def log_likelihood(model: Tractable, x: Tensor, y: Tensor | None = None) -> Tens
     Its maximisation is maximum likelihood. Shapes: x (B, *event) -> (B,).
 
     Raises:
-        ValueError: a conditional model got no labels.
+        ValueError: x has another event shape or type than the model's, a conditional model got no
+            labels, or `log_prob` does not return (B,).
 
     >>> import torch
     >>> from torch.distributions import Normal
     >>> log_likelihood(Normal(0.0, 1.0), torch.zeros(3))
     tensor([-0.9189, -0.9189, -0.9189])
     """
-    return model.log_prob(x, **given(model, y))
+    check_event(model, x, y)
+    return one_each(model.log_prob(x, **given(model, y)), x, "model: log_prob")
 
 
 def reconstruction(model, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -29,8 +32,18 @@ def reconstruction(model, x: Tensor, y: Tensor | None = None) -> Tensor:
 
     Shapes: x (B, *event) -> (B,). `y` is not used. `model(x)` is the reconstruction of x.
 
+    Raises:
+        ValueError: x has another event shape or type than the model's, or its reconstruction has.
+
     >>> import torch
     >>> reconstruction(torch.nn.Identity(), torch.rand(3, 1, 8, 8))
     tensor([-0., -0., -0.])
     """
-    return -(x - model(x)).square().flatten(1).sum(1)
+    check_event(model, x)
+    again = model(x)  # (B, *event)
+    if again.shape != x.shape:
+        raise ValueError(
+            f"model: reconstructs x of shape {tuple(x.shape)} as {tuple(again.shape)}, "
+            "expected the same shape"
+        )
+    return -(x - again).square().flatten(1).sum(1)

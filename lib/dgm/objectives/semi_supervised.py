@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..checks import check_event
 from ..estimators import pathwise
 from ..models.semi_supervised import M2, PCVAE
 from .bounds import elbo
@@ -107,12 +108,13 @@ def m2(
     >>> m2(model, x, torch.tensor([3, 7, -1, -1, -1]), alpha=1.0).shape
     torch.Size([5])
     """
-    q, known = model.classify(x), y.clamp(min=0)
+    _check(model, x, y)
+    q, known = model.classify(x), y.long().clamp(min=0)
     bounds = bounds_of_labels(model, x, estimator)  # (classes, B)
     labelled = bounds.gather(0, known[None])[0]  # (B,), of no meaning where y is -1
     unlabelled = (q.probs.T * bounds).sum(0) + q.entropy()  # (B,)
     bound = torch.where(y >= 0, labelled, unlabelled)
-    return weights(x, y, labelled_share) * bound + alpha * weights(x, y, 1.0) * q.log_prob(known)
+    return weights(x, y, labelled_share) * bound + alpha * of_labelled(x, y) * q.log_prob(known)
 
 
 def prediction_constrained(
@@ -156,15 +158,16 @@ def prediction_constrained(
     >>> prediction_constrained(model, x, torch.tensor([3, 7, -1, -1, -1])).shape
     torch.Size([5])
     """
-    q = model.posterior(x)
+    _check(model, x, y)
+    q, known = model.posterior(x), y.long().clamp(min=0)
     z = q.rsample()  # (B, latent)
     p_x, p_y = model.likelihood(z), model.predictor(z)
     bound = p_x.log_prob(x) - kl(q, model.prior())  # (B,)
-    loss = -p_y.log_prob(y.clamp(min=0))  # (B,), of no meaning where y is -1
-    objective = weights(x, y, labelled_share) * bound - multiplier * weights(x, y, 1.0) * loss
+    loss = -p_y.log_prob(known)  # (B,), of no meaning where y is -1
+    objective = weights(x, y, labelled_share) * bound - multiplier * of_labelled(x, y) * loss
     if consistency:
         again = model.predictor(model.posterior(p_x.mean).rsample()).logits  # (B, classes)
-        label = F.one_hot(y.clamp(min=0), model.classes).to(again)
+        label = F.one_hot(known, model.classes).to(again)
         target = torch.where(y[:, None] >= 0, label, p_y.probs.detach())
         objective = objective + consistency * (target * again).sum(1)
     return objective
@@ -173,15 +176,36 @@ def prediction_constrained(
 def weights(x: Tensor, y: Tensor, share: float | None) -> Tensor:
     """Weights of mean 1 under which the labelled examples have this share of the whole: (B,).
 
-    With a share of 1, a mean over the batch is one over the labelled; with None all weights are 1.
+    All weights are 1 with None, and where nothing or everything is labelled: there is no second
+    kind to share with.
 
     >>> x, y = torch.zeros(4, 2), torch.tensor([7, -1, -1, -1])
-    >>> weights(x, y, 1.0), weights(x, y, 0.1)
-    (tensor([4., 0., 0., 0.]), tensor([0.4000, 1.2000, 1.2000, 1.2000]))
+    >>> weights(x, y, 0.1)
+    tensor([0.4000, 1.2000, 1.2000, 1.2000])
     """
+    if share is not None and not 0 <= share <= 1:
+        raise ValueError(f"labelled_share: got {share}, expected a share, 0 to 1, or None")
     labelled = (y >= 0).to(x)  # (B,)
     if share is None:
         return torch.ones_like(labelled)
     n, rest = labelled.sum(), (1 - labelled).sum()
-    parts = share * labelled / n.clamp(min=1) + (1 - share) * (1 - labelled) / rest.clamp(min=1)
-    return len(y) * parts
+    parts = share * labelled / n + (1 - share) * (1 - labelled) / rest  # nan if n or rest is 0
+    return torch.where((n > 0) & (rest > 0), len(y) * parts, 1.0)
+
+
+def of_labelled(x: Tensor, y: Tensor) -> Tensor:
+    """Weights under which a mean over the batch is one over its labelled examples: (B,).
+
+    A batch without labels has none: all weights are 0.
+
+    >>> of_labelled(torch.zeros(4, 2), torch.tensor([7, 3, -1, -1]))
+    tensor([2., 2., 0., 0.])
+    """
+    labelled = (y >= 0).to(x)  # (B,)
+    return len(y) * labelled / labelled.sum().clamp(min=1)
+
+
+def _check(model: M2 | PCVAE, x: Tensor, y: Tensor | None) -> None:
+    if y is None:
+        raise ValueError("y: got None, expected labels (B,), -1 where there is none")
+    check_event(model, x, y)

@@ -194,12 +194,8 @@ def stacked(draw: Draw, split: Split, alpha: float, updates: int) -> Callable:
     hidden = draw.setting.size.get("hidden", (256,))
     classes = len(draw.data.classes)
     model = M2.mlp((latent,), latent, hidden, classes, likelihood=heads.Normal)
-
-    def objective(model: M2, x: Tensor, y: Tensor) -> Tensor:
-        z = vae.posterior(x).sample()
-        return m2(model, z, y, alpha=alpha, labelled_share=batches.share)
-
-    train(model, objective, batches, updates, draw.setting.rate)
+    objective = partial(m2, alpha=alpha, labelled_share=batches.share)
+    train(model, objective, Codes(vae, batches), updates, draw.setting.rate)
     return most_probable(lambda x: model.classify(vae.posterior(x).mean))
 
 
@@ -234,11 +230,23 @@ def train(model, objective, batches, updates, rate, decay=0.0, checkpoint=None) 
 class Endless:
     """The first so many of batches that start over when they are through."""
 
-    batches: MixedBatches | Batches
+    batches: "MixedBatches | Batches | Codes"
     updates: int
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         return islice(chain.from_iterable(repeat(self.batches)), self.updates)
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The batches with fresh draws of q(z | x) in the place of x."""
+
+    vae: VAE
+    batches: MixedBatches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, y in self.batches:
+            yield self.vae.posterior(x).sample(), y
 
 
 def most_probable(classify: Callable) -> Callable:
@@ -248,7 +256,7 @@ def most_probable(classify: Callable) -> Callable:
 
 def error(predict: Callable, split: Split) -> float:
     """Percentage of wrong predictions."""
-    return 100 * (predict(split.images) != split.y).double().mean().item()
+    return 100 * int((predict(split.images) != split.y).sum()) / len(split)
 
 
 # ---------------------------------------------------------------- the experiment
@@ -329,7 +337,8 @@ def choose(method: Method, draw: Draw, n: int) -> float:
     """The value that is best on a fifth of the labels, learned from the others."""
     split = draw.split(n)
     shown = few(split, n * 4 // 5)
-    hidden = known(Split(split.x, torch.where(shown.y < 0, split.y, -1), split.levels))
+    rest = torch.where(shown.y < 0, split.y, -1)
+    hidden = known(Split(split.x, rest, split.levels, split.rows))
     updates = max(1, draw.updates // 3)
     errors = [error(method.learn(draw, shown, value, updates), hidden) for value in method.choices]
     return method.choices[errors.index(min(errors))]

@@ -161,7 +161,7 @@ def held_out(dataset: Dataset) -> tuple[Split, Split]:
     order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(0))
     parts = order.to(dataset.train.x.device).tensor_split([len(dataset.test)])
     own = dataset.train
-    return tuple(Split(own.x[part], own.y[part], own.levels) for part in parts)
+    return tuple(own.select(part) for part in parts)
 
 
 def features_of(dataset: Dataset) -> tuple[Classifier, str]:
@@ -189,4 +189,4 @@ def features_of(dataset: Dataset) -> tuple[Classifier, str]:
 def error(classifier: Classifier, split: Split) -> float:
     """Percentage of wrong labels."""
     guess = classifier.logits(classifier.features(split.images)).argmax(1)  # (N,)
-    return 100 * (guess != split.y).double().mean().item()
+    return 100 * int((guess != split.y).sum()) / len(split)

@@ -86,6 +86,7 @@ def two_layer_vae(
         nn.Sequential(hidden(shape, first, second), heads.DiagonalNormal(second, latent)),
         nn.Sequential(hidden(latent, second, first), heads.Bernoulli(first, shape)),
         heads.StandardNormal(latent),
+        shape,
     )
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
     for layer in layers:

@@ -11,18 +11,16 @@ from .distributed import rank, world_size
 from .em import em_step
 from .loop import History, fit
 from .schedules import cyclical_warmup, linear_warmup, sigmoid_warmup
-from .steps import Step, check_batch, gradient_step, likelihood_support
+from .steps import Step, gradient_step
 
 __all__ = [
     "History",
     "Step",
     "adversarial_step",
-    "check_batch",
     "cyclical_warmup",
     "em_step",
     "fit",
     "gradient_step",
-    "likelihood_support",
     "linear_warmup",
     "load_checkpoint",
     "random_state",

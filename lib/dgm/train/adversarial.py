@@ -1,17 +1,19 @@
 """The step of a generative adversarial network: two players, two optimisers."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import constraints
 
 from .._device import device
+from ..checks import check_data, examples, integer, one_each
 from ..objectives.adversarial import critic_logistic, generator_non_saturating
 from .averages import start_average, update_average
 from .checkpoints import random_state, set_random_state
 from .compiled import Compiled
-from .steps import check_batch
+from .steps import check_learns, check_steps_alone
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -41,6 +43,7 @@ class adversarial_step:
             past where the other now is (Radford et al., 2016).
         critic_steps: updates of the critic per update of the generator. The batch is divided
             among them, so that each sees its own data: with 5, `batches(5 * 64)` gives each 64.
+            A batch of fewer examples than steps is gone through more than once.
         simultaneous: both players move from the same point, neither seeing the other's move. It is
             what theory often assumes, and converges less readily.
         ema: the weight of the old average, at least 0 and less than 1.
@@ -75,8 +78,7 @@ class adversarial_step:
     ):
         if not lr > 0:
             raise ValueError(f"lr: got {lr}, expected a positive learning rate")
-        if not isinstance(critic_steps, int) or critic_steps < 1:
-            raise ValueError(f"critic_steps: got {critic_steps!r}, expected a positive integer")
+        critic_steps = integer("critic_steps", critic_steps)
         if simultaneous and critic_steps > 1:
             raise ValueError(f"critic_steps: got {critic_steps}, expected 1 if simultaneous")
         if not 0 <= ema < 1:
@@ -87,11 +89,15 @@ class adversarial_step:
                 f"generator, critic: got {getattr(generator, 'classes', 0)} and "
                 f"{getattr(critic, 'classes', 0)} classes, expected as many"
             )
+        check_learns("generator", generator)
+        check_learns("critic", critic)
         self.generator, self.critic = generator.to(device()), critic.to(device())
         self.critic_objective, self.generator_objective = critic_objective, generator_objective
-        adam = partial(torch.optim.Adam, lr=lr, betas=(0.5, 0.999), fused=True)
+        adam = partial(torch.optim.Adam, lr=float(lr), betas=(0.5, 0.999), fused=True)
         self.generator_optimizer = (generator_optimizer or adam)(generator.parameters())
         self.critic_optimizer = (critic_optimizer or adam)(critic.parameters())
+        check_steps_alone("generator_optimizer", self.generator_optimizer)
+        check_steps_alone("critic_optimizer", self.critic_optimizer)
         self.critic_steps, self.simultaneous, self.ema = critic_steps, simultaneous, ema
         self.average = start_average(generator)
         self._critic_value = self._mean_critic_objective
@@ -99,6 +105,7 @@ class adversarial_step:
         self.t = 0
 
     def __call__(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
+        batch = examples(batch)
         x, *y = batch if self.conditional else batch[:1]
         if self.simultaneous:
             critic = self._critic_gradient(x, *y)
@@ -106,7 +113,7 @@ class adversarial_step:
             self.critic_optimizer.step()
             self.generator_optimizer.step()
         else:
-            for part in zip(*(b.chunk(self.critic_steps) for b in (x, *y)), strict=True):
+            for part in self._shares(x, *y):
                 critic = self._critic_gradient(*part)
                 self.critic_optimizer.step()
             generator = self._generator_gradient(*part)
@@ -114,6 +121,14 @@ class adversarial_step:
         self.t += 1
         update_average(self.average, self.generator, self.ema)
         return {"critic": critic, "generator": generator}
+
+    def _shares(self, *batch: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """The batch divided among the critic's steps; one too small for that goes round again."""
+        n = len(batch[0])
+        if n < self.critic_steps:
+            again = torch.arange(self.critic_steps, device=batch[0].device) % n
+            batch = tuple(b[again] for b in batch)
+        return zip(*(b.tensor_split(self.critic_steps) for b in batch), strict=True)
 
     def _critic_gradient(self, x: Tensor, *y: Tensor) -> Tensor:
         return _ascend(self._critic_value(x, *y), self.critic, self.critic_optimizer)
@@ -123,11 +138,13 @@ class adversarial_step:
 
     def _mean_critic_objective(self, x: Tensor, *y: Tensor) -> Tensor:
         fake = self.generator.sample(len(x), *y)  # (B, *event), a constant to the critic
-        return self.critic_objective(self._judge(*y), x, fake).mean()
+        values = self.critic_objective(self._judge(*y), x, fake)  # (B,)
+        return one_each(values, x, "critic_objective").mean()
 
     def _mean_generator_objective(self, x: Tensor, *y: Tensor) -> Tensor:
         fake = self.generator.rsample(len(x), *y)  # (B, *event), a function of theta
-        return self.generator_objective(self._judge(*y), fake).mean()
+        values = self.generator_objective(self._judge(*y), fake)  # (B,)
+        return one_each(values, fake, "generator_objective").mean()
 
     def _judge(self, *y: Tensor) -> Callable[[Tensor], Tensor]:
         """D(x), or D(x | y) with the labels filled in: objectives need not know of them."""
@@ -140,11 +157,18 @@ class adversarial_step:
 
     def check(self, batch: Sequence[Tensor]) -> None:
         """Raise ValueError if the batch cannot be data of these players. `fit` asks once."""
-        check_batch(self.critic, batch[0])
-        if self.conditional:
-            classes = self.generator.classes
-            if len(batch) < 2 or not ((batch[1] >= 0) & (batch[1] < classes)).all():
-                raise ValueError(f"batches: expected labels y from 0 to {classes - 1}")
+        x, *y = examples(batch)
+        if not self.conditional:
+            y = []  # they are not used
+        check_data(self.critic, x, *y)
+        if self.conditional and (not y or (y[0] < 0).any()):
+            raise ValueError(f"y: expected labels from 0 to {self.generator.classes - 1}")
+        support = getattr(self.generator, "support", constraints.real)
+        if not support.check(x).all():
+            raise ValueError(
+                f"x: got values from {x.min():.3g} to {x.max():.3g}, which this generator cannot "
+                f"make: its samples lie in {support}"
+            )
 
     def state_dict(self) -> dict:
         parts = {name: getattr(self, name).state_dict() for name in self._parts}
@@ -162,5 +186,6 @@ class adversarial_step:
 def _ascend(objective: Tensor, player: nn.Module, optimizer: torch.optim.Optimizer) -> Tensor:
     """Leave the gradient of minus the objective in the player's parameters, and in no others."""
     optimizer.zero_grad(set_to_none=True)
-    (-objective).backward(inputs=list(player.parameters()))  # optimisers minimise
+    learning = [p for p in player.parameters() if p.requires_grad]
+    (-objective).backward(inputs=learning)  # optimisers minimise
     return objective.detach()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,11 +71,22 @@ def save_checkpoint(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         state = {"step": step.state_dict(), "history": history.metrics, "best": best}
-        torch.save(state, temporary)
+        torch.save(_plain(state), temporary)
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _plain(state):
+    """The state with NumPy's numbers as Python's: `weights_only` loads no others."""
+    if isinstance(state, np.generic):
+        return state.item()
+    if isinstance(state, dict):
+        return {key: _plain(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(map(_plain, state))
+    return state
 
 
 def load_checkpoint(

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from .._device import device
+from ..checks import check_data, examples
 from .checkpoints import random_state, set_random_state
-from .steps import check_batch
 
 
 class em_step:
@@ -48,7 +48,7 @@ class em_step:
         self.t = 0
 
     def __call__(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
-        x = batch[0]
+        x = examples(batch)[0]
         objective = self.model.log_prob(x).mean()
         self.model.m_step(x, self.model.e_step(x))
         self.t += 1
@@ -56,7 +56,7 @@ class em_step:
 
     def check(self, batch: Sequence[Tensor]) -> None:
         """Raise ValueError if the batch cannot be data of this model. `fit` asks once."""
-        check_batch(self.model, *batch)
+        check_data(self.model, *examples(batch))
 
     def state_dict(self) -> dict:
         return {"model": self.model.state_dict(), "t": self.t, "random": random_state()}

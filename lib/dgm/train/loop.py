@@ -3,13 +3,14 @@
 import copy
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..checks import integer
 from .checkpoints import (
     load_checkpoint,
     own_random_state,
@@ -18,6 +19,7 @@ from .checkpoints import (
     set_random_state,
 )
 from .compiled import not_compiled
+from .ctrl_c import CtrlC
 from .distributed import Ranks
 from .steps import Step, gradient_step
 
@@ -84,7 +86,8 @@ def fit(
 
     Args:
         step: for example `gradient_step(model, objective)`.
-        batches: iterated anew in each epoch, for example `data.train.batches(128)`.
+        batches: iterated anew in each epoch, for example `data.train.batches(128)`; of `(x,)` or
+            `(x, y)`. What can be gone through only once, an iterator, serves one epoch.
         epochs: how many passes in all, those of a checkpoint included.
         validate: called after each epoch; its metrics join the history.
         patience: stop early, once the first metric of `validate`, an objective, has been no higher
@@ -103,14 +106,14 @@ def fit(
         progress: show a progress bar (on stderr).
 
     Returns:
-        The `History`. Ctrl-C ends training, not the program: what was learned until then stays in
-        the model, and the history says so.
+        The `History`. Ctrl-C ends training, not the program, and never in the middle of an update:
+        what was learned until then stays in the model, and the history says so.
 
     Raises:
-        ValueError: bad arguments, no batches, data outside the likelihood's support, a checkpoint
-            that does not fit, or a step of several processes that is no `gradient_step`.
-        FloatingPointError: a metric is not finite; the message names it and the step. The last
-            checkpoint is left as it was.
+        ValueError: bad arguments, no batches, data that cannot be the model's, a checkpoint that
+            does not fit, or a step of several processes that is no `gradient_step`.
+        FloatingPointError: a metric is not finite; the message names it and the step, and says what
+            is known of the cause. The last checkpoint is left as it was.
         RuntimeError: of several processes, another one is lost. If one is told to end, by Ctrl-C
             too, SystemExit.
 
@@ -121,73 +124,86 @@ def fit(
     >>> fit(step, data.train.batches(500), epochs=2, progress=False).epochs
     2
     """
-    if not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"epochs: got {epochs!r}, expected a positive integer")
-    if patience is not None and (not isinstance(patience, int) or patience < 1):
-        raise ValueError(f"patience: got {patience!r}, expected a positive integer")
-    if patience is not None and validate is None:
-        raise ValueError("validate: got None, expected a function that early stopping can go by")
+    epochs = integer("epochs", epochs)
+    if patience is not None:
+        integer("patience", patience)
+        if validate is None:
+            raise ValueError(
+                "validate: got None, expected a function that early stopping can go by"
+            )
     if distributed and not isinstance(step, gradient_step):
         raise ValueError(f"distributed: got {type(step).__name__}, expected a gradient_step")
     ranks = Ranks.connect() if distributed else Ranks()
-    with ranks.together(checkpoint), own_random_state(seed):
-        history, best = _start(step, batches, checkpoint if ranks.rank == 0 else None)
-        best = ranks.same_state(step, history, best)
-        if compile:
-            _compile(step)
-        hidden = not progress or ranks.rank > 0
-        bar = tqdm(total=epochs, initial=history.epochs, unit="epoch", disable=hidden)
-        with bar, ranks.parallel(step):
-            while history.epochs < epochs and not _is_over(best, history.epochs, patience):
-                epoch = _Epoch(step, history.epochs + 1, bar, ranks)
-                try:
-                    epoch.run(ranks.shares(batches, step))
-                except KeyboardInterrupt:
-                    if ranks.world > 1:
-                        raise  # the others are elsewhere in the epoch
-                    history.interrupted = True
-                    if epoch.metrics:
-                        history.append(epoch.means())
-                    bar.write(f"interrupted in epoch {epoch.number}; what was learned is kept")
-                    return history
-                means = epoch.means()
-                epoch.show(means, refresh=False)  # the bar redraws itself when its time has come
-                validation = ranks.from_first(validate()) if validate else {}
-                history.append(means | validation)
-                if patience is not None:
-                    best = _better(best, history.epochs, validation, step)
-                if checkpoint is not None and ranks.rank == 0:
-                    save_checkpoint(checkpoint, step, history, best)
-                bar.update()
-        if patience is not None and best is not None:
-            _restore(best, step, history)
-    return history
+    history, epoch = History(), None
+    # of several ranks, one may wait in an update for another that has gone: it must be stoppable
+    with (
+        CtrlC(wanted=ranks.world == 1) as ctrl_c,
+        ranks.together(checkpoint),
+        own_random_state(seed),
+    ):
+        try:
+            with ctrl_c.held_off():
+                best = _start(step, history, checkpoint if ranks.rank == 0 else None)
+                best = ranks.same_state(step, history, best)
+            _check_passes(batches, epochs - history.epochs)
+            if compile:
+                _compile(step)
+            hidden = not progress or ranks.rank > 0
+            bar = tqdm(total=epochs, initial=history.epochs, unit="epoch", disable=hidden)
+            with bar, ranks.parallel(step):
+                while history.epochs < epochs and not _is_over(best, history.epochs, patience):
+                    epoch = _Epoch(step, history.epochs + 1, bar, ranks, ctrl_c)
+                    epoch.run(batches)
+                    means = epoch.means(batches)
+                    epoch.show(means, refresh=False)  # the bar redraws itself when it is time
+                    validation = ranks.from_first(validate()) if validate else {}
+                    with ctrl_c.held_off():
+                        history.append(means | validation)
+                        if patience is not None:
+                            best = _better(best, history.epochs, validation, step)
+                        if checkpoint is not None and ranks.rank == 0:
+                            save_checkpoint(checkpoint, step, history, best)
+                    bar.update()
+            ctrl_c.held = True  # what is left to do is short
+            if patience is not None and best is not None:
+                _restore(best, step, history)
+        except KeyboardInterrupt:
+            if ranks.world > 1:
+                raise  # the others are elsewhere in the epoch
+            ctrl_c.held, history.interrupted = True, True
+            if epoch and epoch.metrics and history.epochs < epoch.number:
+                history.append(epoch.means(batches))
+            number = epoch.number if epoch else history.epochs + 1
+            tqdm.write(f"interrupted in epoch {number}; what was learned is kept")
+        return history
 
 
 class _Epoch:
     """One pass over the batches and the metrics it produced."""
 
-    def __init__(self, step: Step, number: int, bar: tqdm, ranks: Ranks):
-        self.step, self.number, self.bar, self.ranks = step, number, bar, ranks
+    def __init__(self, step: Step, number: int, bar: tqdm, ranks: Ranks, ctrl_c: CtrlC):
+        self.step, self.number, self.bar, self.ranks, self.ctrl_c = step, number, bar, ranks, ctrl_c
         self.metrics: list[dict[str, Tensor]] = []  # one dict per batch, still on the device
 
     def run(self, batches: Iterable[Sequence[Tensor]]) -> None:
         shown = time.monotonic()
-        for batch in batches:
-            # a copy, made after the step's large tensors are freed: metrics that lay among them
-            # would keep the gaps from being used again (132 MiB more after 469 steps, 16 with it)
-            self.metrics.append({name: value.clone() for name, value in self.step(batch).items()})
+        for batch in self.ranks.shares(_first_checked(batches, self.step), self.step):
+            with self.ctrl_c.held_off():
+                metrics = self.step(batch)
+                # a copy, made after the step's large tensors are freed: metrics that lay among them
+                # would keep the gaps from being used again (132 MiB more after 469 steps, 16 with)
+                self.metrics.append({name: value.clone() for name, value in metrics.items()})
             # reading a metric waits for the device, and for the other ranks: not often, or not here
             if self.ranks.world == 1 and time.monotonic() - shown > 0.5:
                 shown = time.monotonic()
-                self.show(self.means(), refresh=True)
+                self.show(self.means(batches), refresh=True)
         if not self.metrics:
             raise ValueError(f"batches: nothing to iterate over in epoch {self.number}")
 
     def show(self, means: dict[str, float], refresh: bool) -> None:
         self.bar.set_postfix({k: f"{v:.4g}" for k, v in means.items()}, refresh=refresh)
 
-    def means(self) -> dict[str, float]:
+    def means(self, batches: Iterable[Sequence[Tensor]]) -> dict[str, float]:
         """The mean of each metric so far, over all ranks, which have to call it together.
 
         Raises FloatingPointError if one is not finite, on all ranks alike.
@@ -197,25 +213,57 @@ class _Epoch:
             values = self.ranks.mean(torch.stack([m[name] for m in self.metrics]))  # (steps,)
             mean = values.mean().item()
             if not -float("inf") < mean < float("inf"):
-                bad = int((~values.isfinite()).nonzero()[0])
+                bad = int((~values.isfinite()).int().argmax())
+                first = self.number == 1 and bad == 0
                 raise FloatingPointError(
                     f"{name} is {values[bad].item()} at step {bad + 1} of epoch {self.number}; "
-                    "a smaller learning rate is the first thing to try"
+                    + _what_is_known(self.step, batches, first)
                 )
             means[name] = mean
         return means
 
 
-def _start(
-    step: Step, batches: Iterable[Sequence[Tensor]], checkpoint: str | os.PathLike | None
-) -> tuple[History, dict | None]:
-    """The history so far and the best state in it, from the checkpoint if there is one."""
-    history = History()
+def _what_is_known(step: Step, batches: Iterable[Sequence[Tensor]], first: bool) -> str:
+    """Of the cause of a metric that is not finite: do the data hold it, had anything been learned?
+
+    Goes once through the batches, if they can be gone through again.
+    """
+    if not hasattr(batches, "__next__"):
+        before = random_state()
+        finite = all(part.isfinite().all() for batch in batches for part in batch)
+        set_random_state(before)
+        if not finite:
+            return "the data hold values that are not finite"
+    if first:
+        return "no update had been made yet: look at the data and the model"
+    optimizers = [part for part in vars(step).values() if isinstance(part, torch.optim.Optimizer)]
+    rates = sorted({float(group["lr"]) for o in optimizers for group in o.param_groups})
+    if not rates:
+        return "the step has no learning rate"
+    return f"the learning rate is {', '.join(f'{rate:g}' for rate in rates)}: is it too large?"
+
+
+def _first_checked(batches: Iterable[Sequence[Tensor]], step: Step) -> Iterator[Sequence[Tensor]]:
+    """The batches, of which the step is asked whether the first can be its model's data."""
+    for number, batch in enumerate(batches):
+        if number == 0 and hasattr(step, "check"):
+            step.check(batch)
+        yield batch
+
+
+def _check_passes(batches: Iterable[Sequence[Tensor]], epochs: int) -> None:
+    if hasattr(batches, "__next__") and epochs > 1:
+        raise ValueError(
+            f"batches: got a {type(batches).__name__}, which can be gone through once, for {epochs}"
+            " epochs; expected a list, a DataLoader, `data.train.batches(...)`"
+        )
+
+
+def _start(step: Step, history: History, checkpoint: str | os.PathLike | None) -> dict | None:
+    """Go to where the checkpoint is, if there is one; returns the best state until then."""
     if checkpoint is not None and Path(checkpoint).exists():
-        return history, load_checkpoint(checkpoint, step, history)
-    if hasattr(step, "check"):
-        _check_first(step, batches)
-    return history, None
+        return load_checkpoint(checkpoint, step, history)
+    return None
 
 
 def _compile(step: Step) -> None:
@@ -248,13 +296,3 @@ def _restore(best: dict, step: Step, history: History) -> None:
     step.load_state_dict(best["step"])
     set_random_state(now)
     history.best_epoch = best["epoch"]
-
-
-def _check_first(step: Step, batches: Iterable[Sequence[Tensor]]) -> None:
-    """Let the step look at one batch, and undo what drawing it did to the random state."""
-    before = random_state()
-    first = next(iter(batches), None)
-    if first is None:
-        raise ValueError("batches: nothing to iterate over")
-    step.check(first)
-    set_random_state(before)

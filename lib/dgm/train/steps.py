@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from inspect import signature
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from .._device import device
-from ..protocols import LatentVariable, Tractable, given
+from ..checks import check_data, examples, one_each
 from .averages import start_average, update_average
 from .checkpoints import random_state, set_random_state
 from .compiled import Compiled
@@ -55,7 +55,9 @@ class gradient_step:
     resumed takes the same path, schedules included, as one that was never stopped.
 
     Raises:
-        ValueError: a bad argument.
+        ValueError: a bad argument, among them optimisers and schedulers whose `step` must be given
+            more than nothing (LBFGS, ReduceLROnPlateau), and a model without parameters that learn;
+            a batch of another form; an objective that is not one number per example.
 
     >>> from dgm.models import Autoencoder
     >>> from dgm.objectives import reconstruction
@@ -85,21 +87,24 @@ class gradient_step:
             raise ValueError(f"ema: got {ema}, expected at least 0 and less than 1")
         if precision not in ("float32", "bf16"):
             raise ValueError(f"precision: got {precision!r}, expected 'float32' or 'bf16'")
+        check_learns("model", model)
         self.model = model.to(device())
         self.objective = objective
         self.schedules = schedules
         self.clip, self.ema, self.bf16 = clip, ema, precision == "bf16"
         if optimizer is None:
-            self.optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
+            self.optimizer = torch.optim.Adam(model.parameters(), lr=float(lr), fused=True)
         else:
             self.optimizer = optimizer(model.parameters())
         self.scheduler = lr_schedule(self.optimizer) if lr_schedule else None
+        check_steps_alone("optimizer", self.optimizer)
+        check_steps_alone("lr_schedule", self.scheduler)
         self.average = None if ema is None else start_average(model)
         self._value, self._compiled = self._mean_objective, False
         self.t = 0
 
     def __call__(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
-        objective = self._value(*batch, **self._scheduled())
+        objective = self._value(*examples(batch), **self._scheduled())
         self.optimizer.zero_grad(set_to_none=True)
         (-objective).backward()  # optimisers minimise
         metrics = {"objective": objective.detach()}
@@ -115,7 +120,8 @@ class gradient_step:
 
     def _mean_objective(self, *batch: Tensor, **scheduled: float | Tensor) -> Tensor:
         with torch.autocast(device().type, torch.bfloat16) if self.bf16 else nullcontext():
-            return self.objective(self.model, *batch, **scheduled).mean()
+            values = self.objective(self.model, *batch, **scheduled)  # (B,)
+        return one_each(values, batch[0], "objective").mean()
 
     def _scheduled(self) -> dict[str, float | Tensor]:
         values = {name: value(self.t) for name, value in self.schedules.items()}
@@ -133,7 +139,7 @@ class gradient_step:
 
     def check(self, batch: Sequence[Tensor]) -> None:
         """Raise ValueError if the batch cannot be data of this model. `fit` asks once."""
-        check_batch(self.model, *batch)
+        check_data(self.model, *examples(batch))
 
     def state_dict(self) -> dict:
         parts = {name: part.state_dict() for name, part in self._parts.items()}
@@ -151,42 +157,26 @@ class gradient_step:
         return {name: part for name in names if (part := getattr(self, name)) is not None}
 
 
-def check_batch(model: nn.Module, x: Tensor, y: Tensor | None = None) -> None:
-    """Raise ValueError if `x` holds nan or inf, or values the model's likelihood gives no mass.
-
-    Or if a conditional model gets no labels, or a model of classes others than 0 to
-    `model.classes` - 1 (and -1, no label, where it can be without).
-
-    Heads skip this check for speed; a likelihood evaluated off its support is a number without a
-    meaning, for example a Bernoulli's at a grey pixel.
-    """
-    if not x.isfinite().all():
-        raise ValueError("batches: x holds values that are not finite")
-    lowest, classes = 0 if given(model, y) else -1, getattr(model, "classes", None)
-    if classes and y is not None and not ((y >= lowest) & (y < classes)).all():
-        raise ValueError(f"batches: expected labels y from {lowest} to {classes - 1}")
-    support = likelihood_support(model, y)
-    if support is not None and not support.check(x).all():
+def check_learns(argument: str, model: nn.Module) -> None:
+    """Raise ValueError if the model has no parameter that learns."""
+    if not any(p.requires_grad for p in model.parameters()):
         raise ValueError(
-            f"batches: x lies outside the support of the likelihood ({support}); for a Bernoulli "
-            'likelihood use batches(..., binarize="dynamic"), for grey levels use the data set\'s'
+            f"{argument}: got a {type(model).__name__} with nothing to learn, "
+            "expected a parameter that requires a gradient"
         )
 
 
-def likelihood_support(
-    model: nn.Module, y: Tensor | None = None
-) -> torch.distributions.constraints.Constraint | None:
-    """The set on which p(x | z), or p(x) of a model with a `support`, lives; None if unknown.
+def check_steps_alone(argument: str, part: Optimizer | LRScheduler | None) -> None:
+    """Raise ValueError if `part.step()` needs an argument: a training step has none to give."""
+    needed = [] if part is None else _required(part.step)
+    if needed:
+        raise ValueError(
+            f"{argument}: got {type(part).__name__}, whose step needs {', '.join(needed)}; "
+            "expected one whose step needs nothing"
+        )
 
-    `y` is for a conditional model: labels, of which any will do. A model that has a `vae` among its
-    parts is asked for the VAE's.
-    """
-    if hasattr(model, "vae"):
-        return likelihood_support(model.vae, y if y is None else y.clamp(min=0))
-    if isinstance(model, LatentVariable):
-        label = given(model, y)
-        with torch.no_grad():
-            z = model.prior(**label).sample((1,))
-            likelihood: Distribution = model.likelihood(z, **label)
-        return likelihood.support
-    return getattr(model, "support", None) if isinstance(model, Tractable) else None
+
+def _required(function: Callable) -> list[str]:
+    parameters = signature(function).parameters.values()
+    named = (p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+    return [p.name for p in named if p.default is p.empty]

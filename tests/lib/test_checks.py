@@ -1,0 +1,330 @@
+"""What is no data of a model is refused, everywhere, before it becomes a number."""
+
+import copy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Independent, Normal, constraints
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dgm import checks, evaluate, heads, models, objectives
+from dgm.train import adversarial_step, em_step, fit, gradient_step
+
+pytestmark = pytest.mark.usefixtures("cpu")
+
+SHAPE = (1, 3, 3)
+normal = {"likelihood": heads.Normal}
+
+# every model that takes data, small, and every function that asks it about them
+MODELS = {
+    "Autoencoder": partial(models.Autoencoder.mlp, SHAPE, hidden=(4,)),
+    "VAE": partial(models.VAE.mlp, SHAPE, hidden=(4,)),
+    "VAE.conv": partial(models.VAE.conv, (1, 8, 8), width=2),
+    "VAE.two_layer": partial(models.VAE.two_layer, SHAPE, (3, 2), ((4,), (4,))),
+    "ConditionalVAE": partial(models.ConditionalVAE.mlp, SHAPE, hidden=(4,), classes=3),
+    "M2": partial(models.M2.mlp, SHAPE, hidden=(4,), classes=3),
+    "PCVAE": partial(models.PCVAE.mlp, SHAPE, hidden=(4,), classes=3),
+    "PCA": partial(models.PCA, SHAPE),
+    "PPCA": partial(models.PPCA, SHAPE),
+    "GaussianMixture": partial(models.GaussianMixture, SHAPE, components=2),
+    "BernoulliMixture": partial(models.BernoulliMixture, SHAPE, components=2),
+    "RBM": partial(models.RBM, SHAPE, hidden=2),
+    "MADE": partial(models.MADE, SHAPE, hidden=(4,)),
+    "NADE": partial(models.NADE, SHAPE, hidden=4, classes=3),
+    "PixelCNN": partial(models.PixelCNN, SHAPE, width=4, layers=2),
+    "Critic": partial(models.Critic.mlp, SHAPE, hidden=(4,)),
+    "Generator": partial(models.Generator.mlp, SHAPE, latent=2, hidden=(4,)),
+}
+ASKED = {
+    "elbo": ("VAE", lambda m, x, y: objectives.elbo(m, x)),
+    "elbo, two layers": ("VAE.two_layer", lambda m, x, y: objectives.elbo(m, x)),
+    "elbo, conv": ("VAE.conv", lambda m, x, y: objectives.elbo(m, x)),
+    "elbo, conditional": ("ConditionalVAE", objectives.elbo),
+    "iwae": ("VAE", lambda m, x, y: objectives.iwae(m, x, k=2)),
+    "dreg": ("VAE", lambda m, x, y: objectives.dreg(m, x, k=2)),
+    "free_bits": ("VAE", lambda m, x, y: objectives.free_bits(m, x)),
+    "reconstruction": ("Autoencoder", objectives.reconstruction),
+    "reconstruction, PCA": ("PCA", objectives.reconstruction),
+    "m2": ("M2", objectives.m2),
+    "prediction_constrained": ("PCVAE", objectives.prediction_constrained),
+    "contrastive_divergence": ("RBM", objectives.contrastive_divergence),
+    "log_likelihood, PPCA": ("PPCA", objectives.log_likelihood),
+    "log_likelihood, Gaussians": ("GaussianMixture", objectives.log_likelihood),
+    "log_likelihood, Bernoullis": ("BernoulliMixture", objectives.log_likelihood),
+    "log_likelihood, RBM": ("RBM", objectives.log_likelihood),
+    "log_likelihood, MADE": ("MADE", objectives.log_likelihood),
+    "log_likelihood, PixelCNN": ("PixelCNN", objectives.log_likelihood),
+    "importance_weighted": ("VAE", lambda m, x, y: evaluate.importance_weighted(m, x, k=2)),
+    "rate_distortion": ("VAE", lambda m, x, y: evaluate.rate_distortion(m, x)),
+    "active_units": ("VAE", lambda m, x, y: evaluate.active_units(m, x)),
+    "aggregate_posterior": ("VAE", lambda m, x, y: evaluate.aggregate_posterior(m, x)),
+    "encode": ("VAE", lambda m, x, y: evaluate.encode(m, x)),
+    "encode, PCA": ("PCA", lambda m, x, y: evaluate.encode(m, x)),
+    "reconstruction_error": ("Autoencoder", lambda m, x, y: evaluate.reconstruction_error(m, x)),
+    "mean_log_prob": ("MADE", lambda m, x, y: evaluate.mean_log_prob(m, x)),
+    "fit": ("VAE", lambda m, x, y: fit(gradient_step(m, objectives.elbo), [(x,)], 1)),
+    "fit, EM": ("PPCA", lambda m, x, y: fit(em_step(m), [(x,)], 1)),
+}
+
+
+def data(model, n=4):
+    return torch.rand(n, *model.shape).round(), torch.arange(n) % 3
+
+
+@pytest.fixture(params=ASKED)
+def asked(request):
+    name, function = ASKED[request.param]
+    model = MODELS[name]()
+    return model, function, *data(model)
+
+
+def test_data_are_taken(asked):
+    model, function, x, y = asked
+    function(model, x, y)
+
+
+def test_channels_last_are_refused(asked):
+    """They have as many numbers, so that a network that flattens them would not notice."""
+    model, function, x, y = asked
+    with pytest.raises(ValueError, match="x: got shape"):
+        function(model, x.permute(0, 2, 3, 1), y)
+
+
+def test_an_image_of_one_number_does_not_broadcast(asked):
+    model, function, x, y = asked
+    with pytest.raises(ValueError, match="x: got shape"):
+        function(model, x[:, :, :1, :1], y)
+
+
+def test_another_precision_is_refused(asked):
+    model, function, x, y = asked
+    if isinstance(model, models.MADE | models.PixelCNN):
+        return  # levels of any type are the same levels
+    with pytest.raises(ValueError, match=r"x: got torch.float64, expected torch.float32"):
+        function(model, x.double(), y)
+
+
+def test_an_array_is_refused(asked):
+    model, function, x, y = asked
+    with pytest.raises(ValueError, match="got a ndarray|of ndarray"):
+        function(model, x.numpy(), y)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_has_a_shape_and_a_support(name):
+    model = MODELS[name]()
+    x, _ = data(model)
+    assert model.shape == tuple(x.shape[1:])
+    assert isinstance(model.shape, tuple)
+    assert model.support.check(x).all()
+    assert checks.described(model)[0] == model.shape
+
+
+@pytest.mark.parametrize(
+    ("name", "grey"), [("VAE", False), ("BernoulliMixture", False), ("RBM", False), ("PPCA", True)]
+)
+def test_the_support_is_the_models(name, grey):
+    model = MODELS[name]()
+    x = torch.full((2, *model.shape), 0.5)
+    if grey:
+        checks.check_data(model, x)
+    else:
+        with pytest.raises(ValueError, match="x: got values outside the model's support"):
+            checks.check_data(model, x)
+
+
+def test_a_model_of_the_users_own_shows_what_it_does_not_say():
+    class Own(nn.Module):
+        """A decoder with batch normalisation: looking at it must not move its statistics."""
+
+        def __init__(self):
+            super().__init__()
+            self.decoder = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+
+        def sample(self, n):
+            return self.likelihood(self.prior().sample((n,))).sample()
+
+        def prior(self):
+            return Independent(Normal(torch.zeros(2), 1.0), 1)
+
+        def posterior(self, x):
+            return Independent(Normal(x[:, :2], 1.0), 1)
+
+        def likelihood(self, z):
+            return Independent(Normal(self.decoder(z), 1.0), 1)
+
+    model = Own()
+    before, state = model.decoder[1].running_mean.clone(), torch.get_rng_state()
+    model.decoder[0].eval()
+    shape, support = checks.described(model)
+    assert tuple(shape) == (3,)
+    assert support.check(torch.zeros(3))
+    assert torch.equal(model.decoder[1].running_mean, before)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [layer.training for layer in model.decoder] == [False, True]
+    with pytest.raises(ValueError, match=r"x: got shape \(5, 2\), expected \(B, 3\)"):
+        checks.check_data(model, torch.zeros(5, 2))
+
+
+# ---------------------------------------------------------------- it costs nothing
+
+
+class Operations(TorchDispatchMode):
+    """Counts what torch computes."""
+
+    def __enter__(self):
+        self.names = []
+        return super().__enter__()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_cheap_check_computes_nothing(name):
+    model = MODELS[name]()
+    x, y = data(model)
+    with Operations() as operations:
+        checks.check_event(model, x, y)
+        checks.examples((x, y))
+        checks.one_each(y, x, "objective")
+    assert operations.names == []
+
+
+# ---------------------------------------------------------------- labels
+
+
+LABELLED = {
+    "ConditionalVAE": objectives.elbo,
+    "M2": objectives.m2,
+    "PCVAE": objectives.prediction_constrained,
+    "NADE": objectives.log_likelihood,
+}
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_labels_are_integers_of_any_width_one_each(name):
+    model, objective = MODELS[name](), LABELLED[name]
+    x, y = data(model)
+    torch.manual_seed(0)
+    expected = objective(model, x, y)
+    for kind in (torch.uint8, torch.int8, torch.int16, torch.int32):
+        torch.manual_seed(0)
+        torch.testing.assert_close(objective(model, x, y.to(kind)), expected)
+        fit(gradient_step(copy.deepcopy(model), objective), [(x, y.to(kind))], 1, progress=False)
+    for wrong in (y.float(), y[:, None], y == 0, y.numpy(), None):
+        with pytest.raises(ValueError, match="y: "):
+            objective(model, x, wrong)
+    with pytest.raises(ValueError, match="y: got"):
+        fit(gradient_step(model, objective), [(x, y + 1)], 1, progress=False)
+
+
+@pytest.mark.parametrize("make", [models.Generator.mlp, models.Critic.mlp])
+def test_labels_of_players(make):
+    model = make(SHAPE, classes=3)
+    x = torch.zeros(3, 32) if isinstance(model, models.Generator) else torch.zeros(3, *SHAPE)
+    y = torch.tensor([2, 0, 1])
+    assert torch.equal(model(x, y), model(x, y.to(torch.uint8)))
+    with pytest.raises(ValueError, match="y: got labels of type torch.float32"):
+        model(x, y.float())
+
+
+def test_what_a_model_without_classes_gets_beside_x_is_its_own_affair():
+    """Noise that travels in the batch, for example."""
+    model = MODELS["VAE"]()
+    x, _ = data(model)
+    checks.check_data(model, x, torch.randn(4, 5))
+
+
+# ---------------------------------------------------------------- sizes, batches
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.0, True, "3", None, np.float64(2)])
+def test_what_is_no_size(wrong):
+    with pytest.raises(ValueError, match="latent: got "):
+        checks.integer("latent", wrong)
+    with pytest.raises(ValueError, match="hidden: got "):
+        checks.sizes("hidden", wrong)
+    with pytest.raises(ValueError, match="hidden: got "):
+        checks.sizes("hidden", (4, wrong))
+
+
+def test_numpys_integers_are_pythons():
+    assert type(checks.integer("n", np.int32(3))) is int
+    assert checks.sizes("shape", np.array([1, 8])) == (1, 8)
+    assert type(checks.sizes("shape", np.array([1, 8]))[0]) is int
+
+
+X = torch.zeros(4, 2)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [X, {"x": X}, (X,) * 3, [], (), (X, X[:3]), (X, None), (X.numpy(),), torch.zeros(()), 3],
+)
+def test_what_is_no_batch(batch):
+    step = gradient_step(models.Autoencoder.linear((2,), 1), objectives.reconstruction)
+    for act in (step, lambda b: fit(step, [b], 1, progress=False)):
+        with pytest.raises(ValueError, match="batches: "):
+            act(batch)
+    assert step.t == 0
+
+
+@pytest.mark.parametrize("batch", [(X,), [X], (X, torch.zeros(4)), [X, X]])
+def test_what_is_a_batch(batch):
+    assert checks.examples(batch) == tuple(batch)
+
+
+def test_no_examples_are_refused():
+    with pytest.raises(ValueError, match="x: got no examples"):
+        checks.check_data(models.PCA((2,)), torch.zeros(0, 2))
+
+
+@pytest.mark.parametrize("objective", [lambda m, x: m(x), lambda m, x: m(x).sum()])
+def test_an_objective_is_one_number_per_example(objective):
+    step = gradient_step(models.Autoencoder.linear((2,), 1), objective)
+    with pytest.raises(ValueError, match=r"objective: returned shape .* expected \(4,\)"):
+        step((X,))
+
+
+def test_players_objectives_are_one_number_per_example():
+    players = models.Generator.mlp((2,)), models.Critic.mlp((2,))
+    for wrong in ("critic_objective", "generator_objective"):
+        step = adversarial_step(*players, **{wrong: lambda D, *x: D(x[0]).sum()})
+        with pytest.raises(ValueError, match=f"{wrong}: returned shape"):
+            step((X,))
+
+
+def test_a_log_prob_is_one_number_per_example():
+    with pytest.raises(ValueError, match="model: log_prob: returned shape"):
+        objectives.log_likelihood(Normal(0.0, 1.0), X)
+
+
+def test_a_reconstruction_has_the_shape_of_the_data():
+    with pytest.raises(ValueError, match="model: reconstructs x of shape"):
+        objectives.reconstruction(nn.Flatten(0), X)
+
+
+# ---------------------------------------------------------------- ranges of games
+
+
+@pytest.mark.parametrize(
+    ("last", "low", "high"), [(nn.Sigmoid(), 0, 1), (nn.Tanh(), -1, 1), (nn.ReLU(), -9, 9)]
+)
+def test_data_that_the_generator_cannot_make(last, low, high):
+    network = nn.Sequential(nn.Linear(3, 2), last)
+    generator = models.Generator(network, latent=3, shape=(2,))
+    step = adversarial_step(generator, models.Critic.mlp((2,), hidden=(4,)))
+    step.check((torch.tensor([[low, high]]).float(),))
+    if high < 9:
+        with pytest.raises(ValueError, match="which this generator cannot make"):
+            step.check((torch.tensor([[low - 0.1, high]]),))
+
+
+def test_a_support_is_one_of_torchs():
+    assert models.Generator.mlp((1, 8, 8)).support is constraints.unit_interval
+    assert models.Generator.mlp((2,)).support is constraints.real
