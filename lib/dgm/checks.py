@@ -100,7 +100,7 @@ def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
     >>> from dgm.models import VAE
     >>> check_data(VAE.mlp((1, 8, 8)), torch.full((5, 1, 8, 8), 0.5))
     Traceback (most recent call last):
-    ValueError: x: got values outside the model's support ...; for a Bernoulli likelihood ...
+    ValueError: x: got values outside the support ... of the model; for a Bernoulli ...
     """
     check_event(model, x, y)
     shape, support = described(model)
@@ -120,8 +120,8 @@ def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
             )
     if support is not None and not support.check(x).all():
         raise ValueError(
-            f"x: got values outside the model's support ({support}); for a Bernoulli likelihood "
-            'use batches(..., binarize="dynamic"), for grey levels use the data set\'s'
+            f"x: got values outside the support ({support}) of the model; for a Bernoulli "
+            'likelihood use batches(..., binarize="dynamic"), for grey levels use the data set\'s'
         )
 
 

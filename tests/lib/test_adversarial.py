@@ -433,6 +433,68 @@ def test_the_critic_gets_constants_and_the_generator_a_graph():
     assert not torch.equal(seen["critic"], seen["generator"])  # fresh draws
 
 
+@pytest.mark.parametrize(("n", "sizes"), [(6, [2, 2, 1, 1]), (2, [1, 1, 1, 1])])
+def test_the_critic_takes_all_its_steps(n, sizes):
+    seen = []
+
+    def objective(D, real, fake):
+        seen.append(real)
+        return critic_logistic(D, real, fake)
+
+    x = torch.arange(2.0 * n).reshape(n, 2)
+    step = adversarial_step(
+        Generator.mlp((2,)), Critic.mlp((2,)), critic_objective=objective, critic_steps=4
+    )
+    step((x,))
+    assert [len(part) for part in seen] == sizes
+    assert {tuple(row.tolist()) for row in torch.cat(seen)} == {tuple(row.tolist()) for row in x}
+    assert {int(s["step"]) for s in step.critic_optimizer.state.values()} == {4}
+
+
+def test_frozen_layers_stay_and_the_others_learn():
+    generator, critic = Generator.mlp((2,)), Critic.mlp((2,))
+    for player in (generator, critic):
+        next(player.parameters()).requires_grad_(False)
+    before = [flat(generator), flat(critic)]
+    kept = [next(p.parameters()).clone() for p in (generator, critic)]
+    adversarial_step(generator, critic)((torch.randn(8, 2),))
+    for player, old, frozen in zip((generator, critic), before, kept, strict=True):
+        assert torch.equal(next(player.parameters()), frozen)
+        assert not torch.equal(flat(player), old)
+
+
+def test_a_player_that_cannot_learn_is_named():
+    for name in ("generator", "critic"):
+        players = {"generator": Generator.mlp((2,)), "critic": Critic.mlp((2,))}
+        players[name].requires_grad_(False)
+        with pytest.raises(ValueError, match=f"{name}: got a .* with nothing to learn"):
+            adversarial_step(**players)
+
+
+@pytest.mark.parametrize("player", ["generator", "critic"])
+def test_optimisers_that_need_more_than_a_step_are_refused(player):
+    with pytest.raises(ValueError, match=f"{player}_optimizer: got LBFGS"):
+        adversarial_step(
+            Generator.mlp((2,)), Critic.mlp((2,)), **{f"{player}_optimizer": torch.optim.LBFGS}
+        )
+
+
+def test_penalties_without_gradients_are_the_same_numbers():
+    critic, real, fake = Critic.mlp((2,)), torch.randn(4, 2), torch.randn(4, 2)
+    for penalised in (
+        critic_wasserstein,
+        partial(critic_logistic, r1=1.0),
+    ):
+        torch.manual_seed(1)
+        expected = penalised(critic, real, fake)
+        torch.manual_seed(1)
+        with torch.no_grad():
+            value = penalised(critic, real, fake)
+        torch.testing.assert_close(value, expected.detach())
+        assert expected.requires_grad
+        assert not value.requires_grad
+
+
 def test_the_average_is_exponential():
     step, m = new_step(ema=0.8, lr=0.05), 0.8
     path = [flat(step.generator)]
@@ -553,9 +615,9 @@ def test_labels_reach_both_players():
     fit(step, batches, epochs=40, progress=False)
     means = step.average.sample(2000, y).view(-1, 2).mean(0)
     torch.testing.assert_close(means, torch.tensor([-2.0, 2.0]), atol=0.3, rtol=0)
-    with pytest.raises(ValueError, match="batches: expected labels y from 0 to 1"):
+    with pytest.raises(ValueError, match="y: expected labels from 0 to 1"):
         fit(step, [(x,)], epochs=1, progress=False)
-    with pytest.raises(ValueError, match="batches: expected labels y from 0 to 1"):
+    with pytest.raises(ValueError, match="y: expected labels from 0 to 1"):
         fit(step, [(x, y - 1)], epochs=1, progress=False)
 
 
@@ -568,7 +630,7 @@ def test_fit_refuses_data_that_are_not_finite():
     ("options", "message"),
     [
         ({"lr": 0.0}, "lr: got 0.0, expected a positive"),
-        ({"critic_steps": 0}, "critic_steps: got 0, expected a positive integer"),
+        ({"critic_steps": 0}, "critic_steps: got 0, expected an integer"),
         ({"critic_steps": 2, "simultaneous": True}, "critic_steps: got 2, expected 1"),
         ({"ema": 1.0}, "ema: got 1.0, expected at least 0 and less than 1"),
         (

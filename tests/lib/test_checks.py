@@ -132,7 +132,7 @@ def test_the_support_is_the_models(name, grey):
     if grey:
         checks.check_data(model, x)
     else:
-        with pytest.raises(ValueError, match="x: got values outside the model's support"):
+        with pytest.raises(ValueError, match="x: got values outside the support"):
             checks.check_data(model, x)
 
 

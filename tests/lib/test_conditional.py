@@ -204,11 +204,11 @@ def test_missing_and_impossible_labels_are_refused():
         model.sample(2, y=torch.tensor([0, 1, 2]))
     check_data(model, x, torch.tensor([0, 3]))
     for y in ([0, 4], [-1, 0]):
-        with pytest.raises(ValueError, match="expected labels y from 0 to 3"):
+        with pytest.raises(ValueError, match="y: got labels from .*, expected 0 to 3"):
             check_data(model, x, torch.tensor(y))
     with pytest.raises(ValueError, match="y: got None"):
         check_data(model, x)
-    with pytest.raises(ValueError, match="outside the support of the likelihood"):
+    with pytest.raises(ValueError, match="outside the support"):
         check_data(model, x / 2, torch.tensor([0, 3]))
 
 

@@ -176,7 +176,7 @@ def test_batch_larger_than_the_split(digits):
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "8", None, True])
 def test_bad_batch_size(digits, batch_size):
-    with pytest.raises(ValueError, match=f"batch_size must be a positive integer, .*{batch_size}"):
+    with pytest.raises(ValueError, match=f"batch_size: got .*{batch_size}.*, expected an int"):
         digits.train.batches(batch_size)
 
 
@@ -230,6 +230,30 @@ def test_fixed_binarisation_is_drawn_once(digits):
         for x, y in [(x, y), (first, digits.test.y)]
     ]
     assert torch.equal(*pairs)
+
+
+def test_fixed_binarisation_is_of_the_image_whichever_way_it_is_reached(digits):
+    """In a selection of a selection, across the pieces of 1,024 that the noise is drawn in."""
+    split = digits.train
+    whole, _ = everything(split.batches(500, shuffle=False, binarize="fixed"))
+    some = torch.tensor([1400, 3, 1023, 1024, 3], device=DEVICE)
+    selected = split.select(some)
+    x, y = everything(selected.batches(2, shuffle=False, binarize="fixed"))
+    assert torch.equal(x, whole[some])
+    assert torch.equal(y, split.y[some])
+    again = selected.select(torch.tensor([False, True, True, False, False], device=DEVICE))
+    x, _ = everything(again.batches(2, shuffle=False, binarize="fixed"))
+    assert torch.equal(x, whole[some[1:3]])
+
+
+def test_labelled_images_are_binarised_as_all_are(digits):
+    split = dgm.labels.few(digits.train, 30)
+    whole, y = everything(split.batches(500, shuffle=False, binarize="fixed"))
+    mixed = dgm.labels.MixedBatches(split, 300, 30, binarize="fixed")
+    x = next(iter(mixed))[0][300:]  # the labelled ones, in some order
+    same = (x[:, None] == whole[y >= 0]).flatten(2).all(2)  # (30, 30)
+    assert same.any(0).all()
+    assert same.any(1).all()
 
 
 def test_fixed_binarisation_leaves_the_global_generator_alone(digits):
@@ -394,6 +418,34 @@ def test_npz_of_grey_and_colour_images(tmp_path, shape):
 def test_npz_with_unlabelled_images(tmp_path):
     path = npz(tmp_path / "own.npz", y_train=np.array([-1, 0, 1, -1, 0, 1], np.int8))
     assert data.load(str(path)).train.y.tolist() == [-1, 0, 1, -1, 0, 1]
+
+
+def labelled(folder, y_train, y_test, top=255):
+    x = np.full((len(y_train), 8, 8), top, np.uint8)
+    np.savez(folder / "own.npz", x_train=x, y_train=y_train, x_test=x[: len(y_test)], y_test=y_test)
+    return data.load(folder / "own.npz")
+
+
+def test_labels_that_do_not_start_at_zero_are_numbered(tmp_path):
+    letters = labelled(tmp_path, np.arange(52) % 26 + 1, np.array([26, 1]))
+    assert letters.classes == tuple(str(n) for n in range(1, 27))
+    assert letters.train.y.tolist() == [n % 26 for n in range(52)]
+    assert letters.test.y.tolist() == [25, 0]
+    assert dgm.labels.few(letters.train, 26).y.tolist().count(-1) == 26
+
+
+def test_labels_with_gaps_are_numbered_alike_in_both_halves(tmp_path):
+    own = labelled(tmp_path, np.array([7, -1, 2**40, 3]), np.array([5, -1]))
+    assert own.classes == ("3", "5", "7", str(2**40))
+    assert own.train.y.tolist() == [2, -1, 3, 0]
+    assert own.test.y.tolist() == [1, -1]
+
+
+def test_images_of_zeros_and_ones_are_binary_and_not_nearly_black(tmp_path):
+    own = labelled(tmp_path, np.array([0, 1]), np.array([0]), top=1)
+    assert own.levels == own.train.levels == 2
+    assert own.train.images.max() == 1
+    assert labelled(tmp_path, np.array([0, 1]), np.array([0]), top=2).levels == 256
 
 
 def test_npz_in_the_data_folder_comes_before_a_download(tmp_path, monkeypatch):

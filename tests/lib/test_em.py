@@ -100,7 +100,7 @@ def test_a_checkpoint_of_another_model(tmp_path, x):
 
 
 def test_fit_checks_the_data(x):
-    with pytest.raises(ValueError, match="lies outside the support"):
+    with pytest.raises(ValueError, match="outside the support"):
         fit(new_step("bernoulli", x), [(0.5 * x.double(),)], epochs=1, progress=False)
     with pytest.raises(ValueError, match="not finite"):
         fit(new_step("full", x), [(x.double() / 0,)], epochs=1, progress=False)

@@ -1,11 +1,13 @@
 """Numbers and pictures of trained models, on the embedded digits."""
 
+import dataclasses
+
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from dgm import data, evaluate, models, plots
+from dgm import data, evaluate, labels, models, plots
 
 matplotlib.use("Agg")
 
@@ -122,3 +124,87 @@ def test_bad_shapes_are_named(draw, message):
 def close_figures():
     yield
     plt.close("all")
+
+
+# ---------------------------------------------------------------- labels, conditions, layers
+
+
+def with_hidden(whole, n, seed=0):
+    """The data set with all but n labels of each half hidden."""
+    train, test = (labels.few(half, n, seed) for half in (whole.train, whole.test))
+    return dataclasses.replace(whole, train=train, test=test)
+
+
+def test_probes_learn_from_the_labelled_alone(digits, pca):
+    """y = -1 is no class: hiding labels is the same as leaving their examples out."""
+    hidden = with_hidden(digits, 100)
+    alone = dataclasses.replace(
+        digits, train=labels.known(hidden.train), test=labels.known(hidden.test)
+    )
+    for probe in (evaluate.linear_probe, evaluate.knn):
+        assert probe(pca, hidden) == probe(pca, alone) > 0.3
+    trained = [evaluate.train_classifier(d, updates=3) for d in (hidden, alone)]
+    for a, b in zip(*(model.parameters() for model in trained), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_probes_without_a_label(digits, pca):
+    nothing = dataclasses.replace(
+        digits, train=data.Split(digits.train.x, digits.train.y * 0 - 1, 17)
+    )
+    for ask in (
+        lambda: evaluate.linear_probe(pca, nothing),
+        lambda: evaluate.knn(pca, nothing),
+        lambda: evaluate.train_classifier(nothing, updates=3),
+        lambda: labels.few(nothing.train, 10),
+    ):
+        with pytest.raises(ValueError, match="split: every label is -1"):
+            ask()
+    with pytest.raises(ValueError, match="k: got 101, expected at most 100"):
+        evaluate.knn(pca, with_hidden(digits, 100), k=101)
+
+
+def test_a_mean_log_prob_given_labels():
+    model = models.MADE((1, 3, 3), hidden=(4,), classes=3)
+    x, y = torch.rand(7, 1, 3, 3).round(), torch.arange(7) % 3
+    with torch.no_grad():
+        values = model.log_prob(x, y)
+    mean, error = evaluate.mean_log_prob(model, x, y, batch_size=2)
+    assert mean == pytest.approx(values.mean().item(), rel=1e-6)
+    assert error == pytest.approx(values.std().item() / 7**0.5, rel=1e-5)
+    with pytest.raises(ValueError, match="y: got None"):
+        evaluate.mean_log_prob(model, x)
+    with pytest.raises(ValueError, match="y: got shape"):
+        evaluate.mean_log_prob(model, x, y[:3])
+
+
+def test_codes_of_two_layers_are_their_means_layer_by_layer():
+    """The first layer's mean is exact; the second's is held against many draws of the chain."""
+    torch.manual_seed(0)
+    model = models.VAE.two_layer((1, 3, 3), latent=(3, 2), hidden=((8,), (8,)))
+    x = torch.rand(5, 1, 3, 3).round()
+    q = model.posterior(x)
+    codes = evaluate.encode(model, x, batch_size=2)  # (5, 5)
+    torch.testing.assert_close(codes[:, :3], q.first.mean)
+    draws = q.sample((20_000,))[..., 3:]  # (draws, 5, 2)
+    spread = q.second(q.first.sample((1000,))).mean.std(0)  # of the mean of 100 such draws
+    error = (spread**2 / 100 + draws.var(0) / 20_000).sqrt()
+    assert ((codes[:, 3:] - draws.mean(0)).abs() < 4.5 * error).all()
+
+
+def test_active_units_of_two_layers():
+    """A second layer that ignores the first has no active unit."""
+    torch.manual_seed(0)
+    model = models.VAE.two_layer((1, 3, 3), latent=(3, 2), hidden=((8,), (8,)))
+    first, second = model.encoder.first[1], model.encoder.second[1]
+    first.parameters_of[0].weight.data.mul_(20)
+    second.parameters_of[0].weight.data.zero_()
+    x = torch.rand(50, 1, 3, 3).round()
+    assert evaluate.active_units(model, x).tolist() == [True] * 3 + [False] * 2
+
+
+def test_what_has_no_codes_is_not_encoded():
+    x = torch.rand(3, 1, 3, 3).round()
+    for model in (models.MADE((1, 3, 3)), models.RBM((1, 3, 3)), torch.nn.Identity()):
+        with pytest.raises(ValueError, match="model: got .*, which has no codes"):
+            evaluate.encode(model, x)

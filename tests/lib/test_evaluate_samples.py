@@ -294,9 +294,17 @@ def test_copying_counts_pairs():
             lambda: evaluate.nearest_neighbours(torch.rand(5, 3), torch.rand(4, 2)),
             "queries, points: got shapes",
         ),
-        (lambda: evaluate.train_classifier(None, updates=0), "updates: got 0, expected at least 1"),
+        (lambda: evaluate.train_classifier(None, updates=0), "updates: got 0, expected an integer"),
     ],
 )
 def test_bad_input(act, message):
     with pytest.raises(ValueError, match=message):
         act()
+
+
+def test_frechet_distance_of_equal_samples_is_not_negative():
+    for seed in range(5):
+        torch.manual_seed(seed)
+        x = torch.randn(20, 64)
+        value, _ = evaluate.frechet_distance(x, x, resamples=2)
+        assert 0 <= value < 1e-6

@@ -306,7 +306,7 @@ def test_logistic_form_is_exact():
 def test_grey_pixels_are_refused(binary):
     model = BernoulliMixture((8,))
     check_data(model, binary)
-    with pytest.raises(ValueError, match="lies outside the support"):
+    with pytest.raises(ValueError, match="outside the support"):
         check_data(model, 0.5 * binary)
 
 

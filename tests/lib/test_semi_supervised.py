@@ -18,6 +18,7 @@ from dgm.evaluate import encode
 from dgm.models import M1, M2, PCVAE, VAE, ConditionalVAE
 from dgm.models.semi_supervised import Labels
 from dgm.objectives import elbo, labelled_bound, m2, prediction_constrained, unlabelled_bound
+from dgm.objectives.semi_supervised import of_labelled, weights
 from dgm.train import History, fit, gradient_step, load_checkpoint, save_checkpoint
 
 SHAPE = (1, 8, 8)
@@ -233,7 +234,7 @@ def test_the_multiplier_weighs_the_mean_cross_entropy_of_the_labelled(constraine
     q = constrained.posterior(x)
     z = q.mean + q.stddev * torch.randn(8, 2)
     loss = F.cross_entropy(constrained.predictor.logits(z[known]), Y[known])
-    p = constrained.decoder[1].logits(constrained.decoder[0](z)).sigmoid()
+    p = constrained.vae.decoder[1].logits(constrained.vae.decoder[0](z)).sigmoid()
     kl = 0.5 * (q.variance + q.mean**2 - 1 - q.variance.log()).sum(1)
     bound = torch.where(x == 1, p, 1 - p).log().sum(1) - kl
     if share is None:
@@ -249,7 +250,9 @@ def test_the_constraint_reaches_the_encoder_and_not_the_decoder(constrained):
     """And of the encoder's codes, those of labelled images only."""
     z = []
     constrained.predictor.register_forward_pre_hook(lambda module, inputs: z.append(inputs[0]))
-    parts = [next(iter(m.parameters())) for m in (constrained.encoder, constrained.decoder[0])]
+    parts = [
+        next(iter(m.parameters())) for m in (constrained.vae.encoder, constrained.vae.decoder[0])
+    ]
     slopes = []
     for multiplier in (0.0, 1.0):
         value = pcvae(constrained, multiplier=multiplier).mean()
@@ -407,7 +410,7 @@ def test_labels_bad_input(digits):
     unlabelled = data.Split(digits.train.x, torch.full_like(digits.train.y, -1), 17)
     with pytest.raises(ValueError, match="split: every label is -1"):
         labels.MixedBatches(unlabelled, 10, 10)
-    with pytest.raises(ValueError, match="batch_size must be a positive integer, got 0"):
+    with pytest.raises(ValueError, match="labelled: got 0"):
         labels.MixedBatches(digits.train, 10, 0)
 
 
@@ -432,9 +435,9 @@ def test_labels_in_a_checked_batch(model_and_objective):
     x = torch.ones(3, *SHAPE)
     check_data(model, x, torch.tensor([-1, 0, 9]))
     for y in ([-2, 0, 0], [0, 0, 10]):
-        with pytest.raises(ValueError, match="expected labels y from -1 to 9"):
+        with pytest.raises(ValueError, match="y: got labels from .*, expected -1 to 9"):
             check_data(model, x, torch.tensor(y))
-    with pytest.raises(ValueError, match="outside the support of the likelihood"):
+    with pytest.raises(ValueError, match="outside the support"):
         check_data(model, x / 2, torch.tensor([-1, 0, 9]))
 
 
@@ -462,3 +465,24 @@ def test_shapes_and_the_meta_device(model_and_objective):
     assert value.shape == (5,)
     value.sum().backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+# ---------------------------------------------------------------- weights of labels
+
+
+@pytest.mark.parametrize("share", [None, 0.0, 0.1, 1.0])
+@pytest.mark.parametrize("labelled", [0, 1, 4, 10])
+def test_weights_have_mean_one_whatever_is_labelled(share, labelled):
+    x = torch.zeros(10, 2)
+    y = torch.where(torch.arange(10) < labelled, 3, -1)
+    w = weights(x, y, share)
+    assert w.mean().item() == pytest.approx(1)
+    if share is not None and 0 < labelled < 10:
+        assert w[:labelled].sum().item() / 10 == pytest.approx(share)
+    mean = (of_labelled(x, y) * torch.arange(10.0)).mean().item()
+    assert mean == pytest.approx(sum(range(labelled)) / max(labelled, 1) if labelled else 0)
+
+
+def test_a_share_is_between_0_and_1():
+    with pytest.raises(ValueError, match="labelled_share: got 2"):
+        weights(torch.zeros(3, 2), torch.zeros(3, dtype=torch.long), 2)

@@ -1,7 +1,9 @@
 """The loop: it learns, stops on nonsense, survives Ctrl-C, and resumes bit for bit."""
 
 import os
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,14 @@ from torch.distributions import Independent, Normal
 
 from dgm import heads, models, nets, objectives
 from dgm.checks import check_data
-from dgm.train import fit, gradient_step, load_checkpoint
+from dgm.train import (
+    cyclical_warmup,
+    fit,
+    gradient_step,
+    linear_warmup,
+    load_checkpoint,
+    sigmoid_warmup,
+)
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -217,13 +226,13 @@ def test_data_outside_the_support_is_refused(head, x, fits):
     if fits:
         check_data(model, x)
     else:
-        with pytest.raises(ValueError, match="batches: x (lies outside|holds values)"):
+        with pytest.raises(ValueError, match="x: got values (outside|that are not finite)"):
             check_data(model, x)
 
 
 def test_fit_checks_the_first_batch_and_draws_nothing_for_it(batches):
-    step = gradient_step(TinyVAE(heads.Bernoulli(4, (1, 8, 8))), objectives.reconstruction)
-    with pytest.raises(ValueError, match="lies outside the support"):
+    step = gradient_step(TinyVAE(heads.Bernoulli(4, (1, 8, 8))), objectives.elbo)
+    with pytest.raises(ValueError, match="outside the support"):
         fit(step, [(GREY,)], epochs=1, progress=False)
     assert step.t == 0
 
@@ -231,15 +240,148 @@ def test_fit_checks_the_first_batch_and_draws_nothing_for_it(batches):
 
     class Watcher(gradient_step):
         def check(self, batch):
-            seen.append(batch[0])
+            super().check(batch)
+            seen.append((batch[0], torch.get_rng_state()))
 
         def __call__(self, batch):
-            seen.append(batch[0])
-            raise KeyboardInterrupt
+            seen.append((batch[0], torch.get_rng_state()))
+            return {"objective": torch.zeros(())}
 
     watcher = Watcher(new_step().model, objectives.reconstruction)
-    fit(watcher, batches, epochs=1, progress=False)
-    assert torch.equal(seen[0], seen[1])  # training starts from the shuffle that was checked
+    fit(watcher, batches, epochs=2, progress=False)
+    assert len(seen) == 9  # the first one twice, then the others
+    assert seen[0][0] is seen[1][0]
+    assert torch.equal(seen[0][1], seen[1][1])
+
+
+def test_what_can_be_gone_through_once_loses_no_batch():
+    step, batch = new_step(), (torch.ones(4, 2),)
+    fit(step, iter([batch] * 6), epochs=1, progress=False)
+    assert step.t == 6
+    with pytest.raises(ValueError, match="batches: got a list_iterator, which .* once, for 2"):
+        fit(step, iter([batch] * 6), epochs=2, progress=False)
+    assert step.t == 6
+    with pytest.raises(ValueError, match="batches: nothing to iterate over in epoch 1"):
+        fit(step, iter([]), epochs=1, progress=False)
+
+
+def test_an_iterator_serves_the_last_epoch_of_a_resumed_run(tmp_path):
+    file, batch = tmp_path / "run.pt", (torch.ones(4, 2),)
+    fit(new_step(), [batch], 1, checkpoint=file, progress=False)
+    step = new_step()
+    assert fit(step, iter([batch]), 2, checkpoint=file, progress=False).epochs == 2
+    assert step.t == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": torch.optim.LBFGS}, "optimizer: got LBFGS, whose step needs closure"),
+        (
+            {"lr_schedule": torch.optim.lr_scheduler.ReduceLROnPlateau},
+            "lr_schedule: got ReduceLROnPlateau, whose step needs metrics",
+        ),
+    ],
+)
+def test_what_a_step_cannot_serve_is_refused_when_it_is_made(options, message):
+    model = models.Autoencoder.linear((2,), latent=1)
+    with pytest.raises(ValueError, match=message):
+        gradient_step(model, objectives.reconstruction, **options)
+
+
+@pytest.mark.parametrize("name", ["Adadelta", "AdamW", "RMSprop", "SGD", "NAdam", "Rprop"])
+def test_torchs_other_optimisers_serve(name):
+    model = models.Autoencoder.linear((2,), latent=1)
+    step = gradient_step(model, objectives.reconstruction, optimizer=getattr(torch.optim, name))
+    step((torch.ones(4, 2),))
+
+
+def test_only_free_parameters_move():
+    step = new_step()
+    frozen, *free = step.model.parameters()
+    frozen.requires_grad_(False)
+    before = [p.clone() for p in (frozen, *free)]
+    step((torch.randn(4, 2),))
+    assert torch.equal(frozen, before[0])
+    assert not any(torch.equal(p, b) for p, b in zip(free, before[1:], strict=True))
+    with pytest.raises(ValueError, match="model: got a Autoencoder with nothing to learn"):
+        gradient_step(step.model.requires_grad_(False), objectives.reconstruction)
+
+
+def test_numpys_numbers_are_numbers(tmp_path):
+    """Everywhere; and what they leave in a checkpoint can be read again."""
+    file, batch = tmp_path / "run.pt", (torch.ones(4, 2),)
+
+    def step():
+        model = models.Autoencoder.linear((2,), latent=1)
+        return gradient_step(
+            model,
+            objectives.reconstruction,
+            optimizer=partial(torch.optim.Adam, lr=np.float64(1e-3), eps=np.float32(1e-8)),
+            lr_schedule=partial(torch.optim.lr_scheduler.StepLR, step_size=np.int64(3)),
+            clip=np.float64(1.0),
+            ema=np.float32(0.5),
+        )
+
+    for epochs in (1, 2):
+        validate = {"test": np.float64(epochs)}.copy
+        fit(step(), [batch], np.int64(epochs), validate, np.int64(5), file, progress=False)
+    fit(new_step(lr=np.logspace(-4, -2, 3)[1]), [batch], 1, checkpoint=tmp_path / "2.pt")
+    load_checkpoint(tmp_path / "2.pt", new_step())
+
+
+# ---------------------------------------------------------------- what is said after a nan
+
+
+def after_nan(batches, lr=1e-3, objective=objectives.reconstruction):
+    model = models.Autoencoder.linear((2,), latent=1)
+    with pytest.raises(FloatingPointError) as caught:
+        fit(gradient_step(model, objective, lr=lr), batches, 9, progress=False)
+    return str(caught.value)
+
+
+def test_a_nan_in_the_data_is_named():
+    good, bad = torch.ones(4, 2), torch.ones(4, 2)
+    bad[2, 1] = torch.nan
+    message = after_nan([(good,), (bad,)])
+    assert "objective is nan at step 2 of epoch 1; the data hold values that are not" in message
+    assert "learning rate" not in message
+
+
+def test_a_nan_before_the_first_update_is_not_the_learning_rates():
+    message = after_nan([(torch.ones(4, 2),)], objective=lambda m, x: m(x).sum(1) / 0 * 0)
+    assert "step 1 of epoch 1; no update had been made yet" in message
+    assert "learning rate" not in message
+
+
+@pytest.mark.parametrize("lr", [1e-12, 1e30])
+def test_otherwise_the_learning_rate_is_said(lr):
+    steps = iter([1.0, 1.0, torch.nan])
+
+    def objective(model, x):
+        return model(x).sum(1) * next(steps, torch.nan) * 0
+
+    message = after_nan([(torch.ones(4, 2),)] * 3, lr, objective)
+    assert f"the learning rate is {lr:g}: is it too large?" in message
+
+
+def test_looking_for_the_cause_draws_nothing(batches):
+    step = new_step()
+    step.objective = lambda model, x, y: model(x).sum(1) * torch.nan
+    torch.manual_seed(0)
+    torch.randperm(4000)  # the order of the first epoch
+    expected = torch.get_rng_state()
+    torch.manual_seed(0)
+    with pytest.raises(FloatingPointError):
+        fit(step, batches, 1, progress=False)
+    assert torch.equal(torch.get_rng_state(), expected)
+
+
+@pytest.mark.parametrize("schedule", [linear_warmup, sigmoid_warmup, cyclical_warmup])
+@pytest.mark.parametrize("steps", [0, -5, 1.5])
+def test_a_warmup_of_no_steps(schedule, steps):
+    with pytest.raises(ValueError, match=f"steps: got {steps}"):
+        schedule(0, steps)
 
 
 def test_history_plots_itself(batches):

@@ -152,8 +152,9 @@ def fit(
             bar = tqdm(total=epochs, initial=history.epochs, unit="epoch", disable=hidden)
             with bar, ranks.parallel(step):
                 while history.epochs < epochs and not _is_over(best, history.epochs, patience):
+                    first = epoch is None
                     epoch = _Epoch(step, history.epochs + 1, bar, ranks, ctrl_c)
-                    epoch.run(batches)
+                    epoch.run(batches, check=first)
                     means = epoch.means(batches)
                     epoch.show(means, refresh=False)  # the bar redraws itself when it is time
                     validation = ranks.from_first(validate()) if validate else {}
@@ -185,9 +186,10 @@ class _Epoch:
         self.step, self.number, self.bar, self.ranks, self.ctrl_c = step, number, bar, ranks, ctrl_c
         self.metrics: list[dict[str, Tensor]] = []  # one dict per batch, still on the device
 
-    def run(self, batches: Iterable[Sequence[Tensor]]) -> None:
+    def run(self, batches: Iterable[Sequence[Tensor]], check: bool) -> None:
         shown = time.monotonic()
-        for batch in self.ranks.shares(_first_checked(batches, self.step), self.step):
+        whole = _first_checked(batches, self.step) if check else batches
+        for batch in self.ranks.shares(whole, self.step):
             with self.ctrl_c.held_off():
                 metrics = self.step(batch)
                 # a copy, made after the step's large tensors are freed: metrics that lay among them

@@ -168,7 +168,8 @@ def check_learns(argument: str, model: nn.Module) -> None:
 
 def check_steps_alone(argument: str, part: Optimizer | LRScheduler | None) -> None:
     """Raise ValueError if `part.step()` needs an argument: a training step has none to give."""
-    needed = [] if part is None else _required(part.step)
+    # of the class: a scheduler puts a wrapper in the place of its optimiser's own
+    needed = [] if part is None else _required(type(part).step)[1:]  # but for self
     if needed:
         raise ValueError(
             f"{argument}: got {type(part).__name__}, whose step needs {', '.join(needed)}; "
