@@ -4,6 +4,7 @@ import itertools
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from tests.standard_error import standard_errors_off
@@ -15,12 +16,13 @@ from dgm import heads, models
 from dgm.estimators import (
     exact,
     gumbel_softmax,
+    mean,
     measure_valued,
     pathwise,
     score_function,
     straight_through,
 )
-from dgm.objectives import elbo, iwae, kl
+from dgm.objectives import dreg, elbo, fisher, free_bits, iwae, kl
 
 leave_one_out = partial(score_function, baseline="leave-one-out")
 
@@ -407,19 +409,105 @@ def test_a_mixtures_elbo_at_its_responsibilities_is_its_log_likelihood():
 # --- refusals, compilation ---
 
 
-def test_relaxed_codes_meet_no_discrete_log_prob():
-    model, x = make_bits()
-    for estimator in (gumbel_softmax, partial(gumbel_softmax, temperature=0.1)):
-        assert elbo(model, x, estimator=estimator).isfinite().all()
-        with pytest.raises(ValueError, match="estimator: gumbel_softmax draws relaxed codes"):
-            iwae(model, x, estimator=estimator)
+def concrete(f, q, k, reduce=mean):
+    """A relaxation that is not the library's, and does not say what it is."""
+    logits = q.base_dist.logits if isinstance(q, D.Independent) else q.logits
+    z = logits.expand(k, *logits.shape) + torch.randn(k, *logits.shape)
+    return reduce(f(z.sigmoid() if isinstance(q, D.Independent) else z.softmax(-1)))
+
+
+def soft_and_hard(f, q, k, reduce=mean):
+    """Straight-through as it is often written, in float32: at the outcomes up to rounding."""
+    mean = q.mean
+    z = q.sample((k,))
+    return reduce(f(mean + (z - mean).detach()))
+
+
+RELAXED = {
+    "gumbel_softmax": gumbel_softmax,
+    "partial": partial(gumbel_softmax, temperature=0.1),
+    "wrapped": lambda *a: gumbel_softmax(*a),
+    # so cold that its codes are outcomes up to rounding
+    "wrapped and cold": lambda *a: gumbel_softmax(*a, temperature=1e-3),
+    "another's": concrete,
+}
+AT_OUTCOMES = {
+    "exact": exact,
+    "score function": score_function,
+    "leave-one-out": leave_one_out,
+    "straight-through": straight_through,
+    "another's straight-through": soft_and_hard,
+}
+DISCRETE = [heads.Bernoulli, heads.OneHotCategorical]
+
+
+@pytest.mark.parametrize("head", DISCRETE)
+@pytest.mark.parametrize("name", RELAXED)
+def test_relaxed_codes_meet_no_discrete_log_prob(head, name):
+    """Whatever the function is called; with the KL term in closed form they meet none."""
+    torch.set_default_dtype(torch.float32)
+    model, x = models.VAE.mlp((4,), 3, (5,), posterior=head), torch.ones(6, 4)
+    estimator = RELAXED[name]
+    assert elbo(model, x, k=3, estimator=estimator).isfinite().all()
+    for bound in (partial(elbo, analytic_kl=False), iwae):
+        with pytest.raises(ValueError, match="estimator: got relaxed codes, between the outcomes"):
+            bound(model, x, k=3, estimator=estimator)
+
+
+@pytest.mark.parametrize("head", DISCRETE)
+@pytest.mark.parametrize("name", AT_OUTCOMES)
+def test_codes_at_the_outcomes_are_served(head, name):
+    torch.set_default_dtype(torch.float32)
+    model, x = models.VAE.mlp((4,), 3, (5,), posterior=head), torch.ones(6, 4)
+    for bound in (elbo, partial(elbo, analytic_kl=False), iwae):
+        value = bound(model, x, k=2, estimator=AT_OUTCOMES[name])
+        assert value.isfinite().all()
+        value.sum().backward()
+
+
+def test_relaxed_codes_are_known_without_their_values():
+    """On meta there are none, as on an accelerator they would have to be waited for."""
+    model = models.VAE.mlp((4,), 3, (5,), posterior=heads.Bernoulli).to("meta")
+    x = torch.ones(6, 4, device="meta")
+    with pytest.raises(ValueError, match="estimator: got relaxed codes"):
+        iwae(model, x, k=3, estimator=lambda *a: gumbel_softmax(*a))
+    assert iwae(model, x, k=3, estimator=lambda *a: straight_through(*a)).is_meta
+
+
+def test_k_is_said_by_every_bound():
+    model, x = models.VAE.mlp((4,), likelihood=heads.Normal), torch.ones(6, 4)
+    for bound in (elbo, free_bits, iwae, dreg, fisher):
+        for k in (0, 2.5):
+            with pytest.raises(ValueError, match=f"k: got {k}, expected .*at least 1"):
+                bound(model, x, k=k)
+        assert bound(model, x, k=np.int64(2)).shape == (6,)
+
+
+@pytest.mark.parametrize("bound", [dreg, fisher])
+def test_slopes_at_codes_that_only_pretend_to_move_are_refused(bound):
+    class PretendingHead(heads.OneHotCategorical):
+        def forward(self, features):
+            return D.OneHotCategoricalStraightThrough(logits=self.logits(features))
+
+    model = models.VAE.mlp((4,), posterior=PretendingHead, likelihood=heads.Normal)
+    with pytest.raises(ValueError, match="posterior of OneHotCategoricalStraightThrough codes has"):
+        bound(model, torch.ones(6, 4), k=2)
+
+
+def test_bits_are_no_one_hot_codes():
+    """A one-hot log-probability of several ones is the first one's: a number without meaning."""
+    bits = models.VAE.mlp((4,), latent=3, posterior=heads.Bernoulli)
+    model = models.VAE(bits.encoder, bits.decoder, heads.UniformOneHot(3))
+    for bound in (elbo, iwae):
+        with pytest.raises(ValueError, match="expected distributions of the same codes"):
+            bound(model, torch.zeros(5, 4), estimator=score_function)
 
 
 def test_a_prior_of_other_codes_is_refused():
     coins = models.VAE.mlp((4,), latent=3, posterior=heads.Bernoulli)
     model = models.VAE(coins.encoder, coins.decoder, heads.StandardNormal(3), (4,))
     for bound in (elbo, iwae):
-        with pytest.raises(ValueError, match="expected laws of the same codes"):
+        with pytest.raises(ValueError, match="expected distributions of the same codes"):
             bound(model, torch.zeros(5, 4), estimator=score_function)
 
 
@@ -432,6 +520,8 @@ COMPILED = [
     (elbo, heads.FullNormal, pathwise, "aot_eager"),
     (elbo, heads.Bernoulli, leave_one_out, "aot_eager"),
     (elbo, heads.OneHotCategorical, score_function, "aot_eager"),
+    (elbo, heads.Bernoulli, gumbel_softmax, "aot_eager"),
+    (iwae, heads.OneHotCategorical, straight_through, "aot_eager"),
 ]
 
 

@@ -85,6 +85,48 @@ def test_a_chain_of_bits_sums_to_one(reverse):
     assert standard_errors_off(hits, mass) < 4.5
 
 
+def test_a_chain_says_truly_whether_its_draws_are_differentiable():
+    """Both parts must be; `pathwise` refuses a chain that cannot as it refuses anything else."""
+    normal_head, bits_head = heads.DiagonalNormal, heads.Bernoulli
+    for first, second in itertools.product([normal_head, bits_head], repeat=2):
+        q = heads.Chained(first(4, 2), second(2, 3), 3)(torch.zeros(5, 4))
+        state = torch.get_rng_state()
+        assert q.has_rsample == (first is second is normal_head)
+        assert torch.equal(state, torch.get_rng_state())  # to be asked costs no random number
+        if not q.has_rsample:
+            with pytest.raises(ValueError, match="q: pathwise cannot serve a Chain, whose draws"):
+                pathwise(lambda z: z.sum(-1), q, k=2)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_support_of_a_chain_is_that_of_both_parts(reverse):
+    parts = heads.OneHotCategorical(4, 3), heads.Bernoulli(3, 2)
+    support = heads.Chained(*parts, 2, reverse)(torch.zeros(4)).support
+    for a, b, inside in [
+        ([0, 1, 0], [1, 1], True),
+        ([0, 1, 1], [1, 1], False),
+        ([0, 1, 0], [1, 2], False),
+        ([0, 1, 0], [1], False),  # a bit is missing
+        ([0, 1, 0], [1, 1, 1], False),
+    ]:
+        z = torch.tensor(b + a if reverse else a + b, dtype=torch.get_default_dtype())
+        assert bool(support.check(z)) == inside
+    assert support.is_discrete
+    assert ("OneHot" in repr(support)) and ("Boolean" in repr(support))
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_second_part_of_another_size_is_said(size):
+    """With size 1 the three bits would take one coordinate's value each, by broadcasting."""
+    q = heads.Chained(heads.DiagonalNormal(4, 2), heads.Bernoulli(2, 3), size)(torch.zeros(5, 4))
+    message = rf"size: got {size}, expected the event shape of `second`, \(3,\)"
+    for act in (q.sample, lambda: q.log_prob(torch.zeros(5, 2 + size))):
+        with pytest.raises(ValueError, match=message):
+            act()
+    with pytest.raises(ValueError, match=r"first: got event shape \(1, 2, 2\), expected vectors"):
+        Chain(heads.Bernoulli(4, (1, 2, 2))(torch.zeros(4)), heads.Bernoulli(4, 2), 2)
+
+
 # --- the model ---
 
 

@@ -8,10 +8,13 @@ import itertools
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from tests.standard_error import standard_errors_off
 from torch import distributions as D
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from dgm import heads
 from dgm.estimators import (
@@ -399,6 +402,62 @@ def test_the_value_of_a_relaxation_is_another():
     assert standard_errors_off(z2, 1 / 3) < 4
 
 
+class LargestTensor(TorchDispatchMode):
+    """How many numbers the largest tensor holds that is made while it is on."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self.numbers = max(self.numbers, leaf.numel())
+        return result
+
+
+@pytest.mark.parametrize("estimator", [measure_valued, leave_one_out])
+def test_the_mean_of_k_draws_makes_no_array_of_k_squared(estimator):
+    k, m = 200, 2
+    q = D.Independent(D.Normal(torch.zeros(1, m, requires_grad=True), 1.0), 1)
+    with LargestTensor() as largest:
+        estimator(lambda z: z.prod(-1), q, k).sum().backward()
+    assert k * m <= largest.numbers <= k * m * m * 2 < k * k
+
+
+@pytest.mark.parametrize("estimator", [measure_valued, leave_one_out])
+def test_the_mean_is_differentiated_as_any_reduction(estimator):
+    """Without the array of k^2 numbers, to rounding the same: another name, another path."""
+
+    def other_mean(values):
+        return values.sum(0) / len(values)
+
+    results = []
+    for reduce in (mean, other_mean):
+        torch.manual_seed(1)
+        mu, sigma = torch.randn(3, 2, requires_grad=True), torch.rand(3, 2, requires_grad=True)
+        q = D.Independent(D.Normal(mu, sigma + 0.5), 1)
+        value = estimator(lambda z: (z.prod(-1) > 0.2) + z[..., 0] ** 2, q, 7, reduce)
+        results.append((value, *torch.autograd.grad(value.sum(), (mu, sigma))))
+    torch.testing.assert_close(*results)
+
+
+def test_outcomes_without_mass_do_not_count():
+    """f may be infinite there, as -log q is: 0 log 0 = 0."""
+    logits = t([0.3, -torch.inf, -0.5]).requires_grad_()
+    q = heads.OneHot(logits)
+    p = torch.tensor([0.3, -0.5]).softmax(0)
+    entropy = -(p * p.log()).sum()
+    value = exact(lambda z: -q.log_prob(z), q, k=1)
+    torch.testing.assert_close(value, entropy)
+    (g,) = torch.autograd.grad(value, logits, retain_graph=True)
+    slope = -p * (p.log() + entropy)
+    torch.testing.assert_close(g, torch.stack([slope[0], torch.zeros(()), slope[1]]))
+    bound = exact(lambda z: -q.log_prob(z), q, 2, logmeanexp)
+    (g,) = torch.autograd.grad(bound, logits)
+    assert bound.isfinite()
+    assert g.isfinite().all()
+
+
 # --- biased, by what is said ---
 
 
@@ -567,7 +626,7 @@ def identity(z):
             lambda: score_function(identity, coin, 1, baseline=torch.zeros(2, 1)),
             r"baseline: got shape \(2, 1\), expected one that broadcasts to \(1, 2\)",
         ),
-        (lambda: pathwise(identity, normal, 0), "k: got 0, expected at least 1"),
+        (lambda: gradient_samples(pathwise, square, [t(0.0)], 0), "draws: got 0, expected at lea"),
         (
             lambda: pathwise(lambda z: z[..., None], normal, 3),
             r"f: returned shape \(3, 2, 1\) for draws of shape \(3, 2\), expected \(3, 2\)",
@@ -581,3 +640,23 @@ def identity(z):
 def test_what_cannot_be_served_says_why(act, message):
     with pytest.raises(ValueError, match=message):
         act()
+
+
+SERVED = [
+    (pathwise, normal),
+    (score_function, coin),
+    (measure_valued, normal),
+    (exact, coin),
+    (gumbel_softmax, coin),
+    (straight_through, coin),
+]
+
+
+@pytest.mark.parametrize(("estimator", "q"), SERVED)
+def test_k_is_a_whole_number_from_one_on(estimator, q):
+    """Of any kind: NumPy's integers are integers. `exact` needs no draws, yet is told the same."""
+    for reduce in (mean, logmeanexp):
+        assert estimator(identity, q, np.int64(2), reduce).shape == (2,)
+        for k in (0, -1, 2.5, "2", None):
+            with pytest.raises(ValueError, match=f"k: got {k}, expected .*at least 1"):
+                estimator(identity, q, k, reduce)

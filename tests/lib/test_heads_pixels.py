@@ -4,6 +4,7 @@ import itertools
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -114,9 +115,48 @@ def test_a_pixels_variance_is_the_floors_plus_what_the_network_says():
     torch.testing.assert_close(p.variance, 0.04 + a.exp())
 
 
+@pytest.mark.parametrize("a", [-200.0, 100.0, 170.0])
+@pytest.mark.parametrize("floor", [1e-30, 0.05])
+def test_a_pixels_sigma_is_right_where_its_square_is_no_float32(a, floor):
+    torch.set_default_dtype(torch.float32)
+    head = heads.NormalPerPixel(1, (4,), floor=floor)
+    with torch.no_grad():
+        head.parameters_of[0].weight.zero_()
+        head.parameters_of[0].bias.copy_(torch.tensor([[0.0] * 4, [a] * 4]).flatten())
+    sigma = head(torch.zeros(1)).base_dist.scale
+    expected = math.hypot(floor, math.exp(a / 2))
+    torch.testing.assert_close(sigma, torch.full((4,), expected), rtol=2e-5, atol=0)
+    sigma.log().sum().backward()
+    assert head.parameters_of[0].bias.grad.isfinite().all()
+
+
+def test_grey_levels_are_told_apart_in_bfloat16():
+    """Between 254/255 and 1 it has no number: draws are float32."""
+    p = heads.GreyLevels(torch.zeros(256, dtype=torch.bfloat16))
+    every = p.enumerate_support()
+    assert (every.dtype, p.sample().dtype, p.mean.dtype) == (torch.float32,) * 3
+    assert len(every.unique()) == 256
+    assert p.support.check(every).all()
+
+
+def test_the_moments_of_grey_levels_are_as_exact_as_its_logits():
+    p = heads.GreyLevels(torch.zeros(4))  # float64
+    torch.testing.assert_close(p.mean, torch.tensor(0.5), rtol=1e-15, atol=0)
+    torch.testing.assert_close(p.variance, torch.tensor(5 / 36), rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("name", [*CONTINUOUS, *DISCRETE])
+def test_an_event_shape_may_be_a_number(name):
+    build = CONTINUOUS[name] if name in CONTINUOUS else DISCRETE[name][0]
+    for shape in (5, np.int64(5), (5,)):
+        p = build(3, shape)(torch.randn(2, 3))
+        assert (p.batch_shape, p.event_shape) == ((2,), (5,))
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (lambda: heads.GreyLevels(torch.zeros(2, 1)), "logits: got 1 levels, expected at least 2"),
         (lambda: heads.Normal(3, (2,), sigma=0.0), "sigma: got 0.0, expected a positive"),
         (lambda: heads.Normal(3, (2,), sigma=math.nan), "sigma: got nan"),
         (lambda: heads.NormalPerPixel(3, (2,), floor=-1.0), "floor: got -1.0"),

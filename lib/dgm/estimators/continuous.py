@@ -8,7 +8,7 @@ from torch import Tensor
 from torch import distributions as D
 
 from .draws import innermost, name_of, positive, values_of
-from .reductions import mean, replace_each
+from .reductions import advantage, mean
 
 
 def pathwise(f: Callable, q: D.Distribution, k: int, reduce: Callable = mean) -> Tensor:
@@ -89,7 +89,8 @@ def measure_valued(f: Callable, q: D.Distribution, k: int, reduce: Callable = me
             f"q: measure_valued cannot serve {name_of(q)}, it knows the weak derivatives of a "
             "Normal only; score_function can, and pathwise where q has rsample"
         )
-    z = q.sample((positive(k),))  # (k, B, *event)
+    k = positive(k)
+    z = q.sample((k,))  # (k, B, *event)
     values = values_of(f, z, q)  # (k, B)
     r = reduce(values)  # (B,)
 
@@ -99,20 +100,20 @@ def measure_valued(f: Callable, q: D.Distribution, k: int, reduce: Callable = me
     flat = z.reshape(k, *batch, m)  # (k, B, m)
 
     @torch.no_grad()
-    def reduced(noise: Tensor) -> Tensor:
-        """R with coordinate j of draw i replaced by mu + sigma noise, for all i, j: (k, B, m)."""
+    def change(noise: Tensor) -> Tensor:
+        """What R gains if coordinate j of draw i becomes mu + sigma noise, for each: (k, B, m)."""
         coordinate = torch.eye(m, dtype=torch.bool, device=z.device)
         coordinate = coordinate.reshape(m, *[1] * len(batch), m)
         points = torch.where(coordinate, (mu + sigma * noise)[:, None], flat[:, None])
         points = points.reshape(k * m, *batch, *event)  # (k m, B, *event)
         replaced = values_of(f, points, q).reshape(k, m, *batch)
-        return reduce(replace_each(values[:, None], replaced)).movedim(1, -1)
+        return -advantage(values[:, None], replaced, reduce).movedim(1, -1)
 
     w = torch.randn(2, *flat.shape, dtype=z.dtype, device=z.device).norm(dim=0)
     s = torch.randn(3, *flat.shape, dtype=z.dtype, device=z.device).norm(dim=0)
     s = torch.where(torch.rand_like(s) < 0.5, s, -s)
     eps = torch.rand_like(s) * s
-    d_mu = (reduced(w) - reduced(-w)).sum(0) / (sigma.detach() * math.sqrt(2 * math.pi))  # (B, m)
-    d_sigma = (reduced(s) - reduced(eps)).sum(0) / sigma.detach()
+    d_mu = (change(w) - change(-w)).sum(0) / (sigma.detach() * math.sqrt(2 * math.pi))  # (B, m)
+    d_sigma = (change(s) - change(eps)).sum(0) / sigma.detach()
     surrogate = (d_mu * mu + d_sigma * sigma).sum(-1)  # (B,)
     return r + (surrogate - surrogate.detach())

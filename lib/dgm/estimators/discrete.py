@@ -50,6 +50,7 @@ def gumbel_softmax(
         z = ((base.logits + noise) / temperature).sigmoid()
     else:
         z = ((base.logits + _gumbel(k, base.logits)) / temperature).softmax(-1)
+    z.relaxed = True  # for an f that has no meaning between the outcomes: see `between_outcomes`
     return reduce(values_of(f, z, q))
 
 
@@ -114,11 +115,14 @@ def exact(f: Callable, q: D.Distribution, k: int, reduce: Callable = mean) -> Te
     >>> exact(lambda z: z.sum(-1), q, k=1)
     tensor([0.7000])
     """
+    k = positive(k)
     z = support(q)  # (S, *event)
     batch, event = q.batch_shape, q.event_shape
     z = z.reshape(-1, *[1] * len(batch), *event).expand(-1, *batch, *event)  # (S, B, *event)
     values, log_q = values_of(f, z, q), q.log_prob(z)  # (S, B)
-    if reduce is not mean and positive(k) > 1:
+    # outcomes without mass add nothing, whatever f is there: -log q, in a bound, is infinite
+    values = torch.where(log_q.exp() > 0, values, 0.0)
+    if reduce is not mean and k > 1:
         tuples = _tuples(len(z), k, z.device)  # (S^k, k)
         values, log_q = values[tuples.T], log_q[tuples.T].sum(0)  # (k, S^k, B), (S^k, B)
     else:

@@ -1,7 +1,9 @@
 """What the estimators share: evaluating f at draws of q, and naming q in messages."""
 
 from collections.abc import Callable
+from numbers import Integral
 
+import torch
 from torch import Tensor
 from torch import distributions as D
 
@@ -25,10 +27,30 @@ def values_of(f: Callable, z: Tensor, q: D.Distribution) -> Tensor:
     return values
 
 
-def positive(k: int) -> int:
+def between_outcomes(z: Tensor, q: D.Distribution) -> bool:
+    """Whether draws made for a discrete q are no outcomes of it, but relaxed: q(z) has no meaning.
+
+    `gumbel_softmax` says so of its own. Of others the values tell, up to rounding: of a
+    straight-through z = soft + (hard - soft), say. They are looked at where that costs no waiting,
+    as on an accelerator it would, and in no compiled program.
+    """
+    if getattr(z, "relaxed", False):
+        return True
+    readable = z.device.type == "cpu" and not torch.compiler.is_compiling()
+    if not (q.support.is_discrete and z.is_floating_point() and readable):
+        return False
+    near = z.round()
+    near = torch.where((z - near).abs() < 4 * torch.finfo(z.dtype).eps, near, z)
+    return not bool(q.support.check(near).all())
+
+
+def positive(k: int, name: str = "k") -> int:
+    """k as an int, a NumPy integer too, or ValueError unless it is a whole number from 1 on."""
+    if not isinstance(k, Integral):
+        raise ValueError(f"{name}: got {k}, expected a whole number, at least 1")
     if k < 1:
-        raise ValueError(f"k: got {k}, expected at least 1")
-    return k
+        raise ValueError(f"{name}: got {k}, expected at least 1")
+    return int(k)
 
 
 def name_of(q: D.Distribution) -> str:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch import distributions as D
 
+from .draws import positive
+
 
 def gradient_samples(
     estimator: Callable,
@@ -32,7 +34,7 @@ def gradient_samples(
         parameter, which is the pathwise gradient of a step function.
 
     Raises:
-        ValueError: the problem does not make one row of its batch per copy.
+        ValueError: the problem does not make one row of its batch per copy, or `draws` is below 1.
 
     >>> from dgm.estimators import pathwise
     >>> square = lambda phi: (lambda z: z**2, D.Normal(phi, 1.0))
@@ -40,6 +42,7 @@ def gradient_samples(
     >>> g.shape, bool((g.mean() - 6).abs() < 0.1), bool((g.var() - 4).abs() < 0.3)
     (torch.Size([10000]), True, True)
     """
+    draws = positive(draws, "draws")
     copies = [p.detach().expand(draws, *p.shape).clone().requires_grad_() for p in parameters]
     f, q = problem(*copies)
     if q.batch_shape[:1] != (draws,):

@@ -1,6 +1,7 @@
 """Reductions: what becomes of the k values (k, B) of f, (B,)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,6 +23,17 @@ def logmeanexp(values: Tensor) -> Tensor:
     tensor(1000.)
     """
     return values.logsumexp(0) - math.log(len(values))
+
+
+def advantage(values: Tensor, stand_in: Tensor, reduce: Callable) -> Tensor:
+    """R - b_i, what draw i adds to R beyond its stand-in, which makes b_i: (k, ...).
+
+    >>> advantage(torch.tensor([1.0, 5.0]), torch.tensor([0.0, 1.0]), mean)
+    tensor([0.5000, 2.0000])
+    """
+    if reduce is mean:  # the same number, without an array of k^2 of them
+        return (values - stand_in) / len(values)
+    return reduce(values) - reduce(replace_each(values, stand_in))
 
 
 def replace_each(values: Tensor, stand_in: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch import distributions as D
 
 from .draws import positive, values_of
-from .reductions import mean, replace_each
+from .reductions import advantage, mean
 
 
 def score_function(
@@ -53,16 +53,9 @@ def score_function(
     values = values_of(f, z, q)  # (k, B)
     r = reduce(values)  # (B,)
     with torch.no_grad():  # the factor of the score is a constant
-        advantage = _advantage(values, _stand_in(values, baseline), reduce)  # (k, B)
-    s = (advantage * q.log_prob(z)).sum(0)
+        factor = advantage(values, _stand_in(values, baseline), reduce)  # (k, B)
+    s = (factor * q.log_prob(z)).sum(0)
     return r + (s - s.detach())  # the value of r, the gradient of r + s
-
-
-def _advantage(values: Tensor, stand_in: Tensor, reduce: Callable) -> Tensor:
-    """R - b_i, what draw i adds to R beyond its stand-in: (k, B)."""
-    if reduce is mean:  # the same number, without an array of k^2 of them
-        return (values - stand_in) / len(values)
-    return reduce(values) - reduce(replace_each(values, stand_in))
 
 
 def _stand_in(values: Tensor, baseline: float | Tensor | str) -> Tensor:

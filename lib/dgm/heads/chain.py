@@ -1,17 +1,19 @@
 """Codes in two stochastic layers: draw a, then b given a."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch import distributions as D
+from torch.distributions.utils import lazy_property
 
 
 class Chain(D.Distribution):
     r"""$q(a) \, q(b \mid a)$ over one code, the coordinates of a and of b side by side.
 
-    Its density is known, and its draws are as differentiable as those of its parts. Its mean has no
-    closed form, nor has its KL divergence from another chain, which is estimated from draws:
+    Its density is known, and its draws are differentiable if those of both parts are. Its moments
+    have no closed form, nor has its KL divergence from another chain, which is estimated from
+    draws:
 
     $$\operatorname{KL}(q \,\Vert\, p)
     = \mathbb E_{z \sim q}[\log q(a) + \log q(b \mid a) - \log p(a, b)].$$
@@ -24,6 +26,10 @@ class Chain(D.Distribution):
         size: coordinates of b.
         reverse: the code is [b, a]. A posterior that draws a first and a prior that draws it last
             then speak of the same code.
+
+    Raises:
+        ValueError: `first` is not over vectors; or, when `second` is first used for draws or
+            densities, it is not over vectors of `size` coordinates.
 
     >>> a = D.Independent(D.Normal(torch.zeros(5, 3), 1.0), 1)
     >>> q = Chain(a, lambda a: D.Independent(D.Normal(a[..., :2], 0.1), 1), size=2)
@@ -40,6 +46,8 @@ class Chain(D.Distribution):
         size: int,
         reverse: bool = False,
     ):
+        if len(first.event_shape) != 1:
+            raise ValueError(f"first: got event shape {tuple(first.event_shape)}, expected vectors")
         self.first, self.second, self.reverse = first, second, reverse
         self.sizes = [first.event_shape[0], size]
         event_shape = torch.Size([sum(self.sizes)])
@@ -47,35 +55,103 @@ class Chain(D.Distribution):
 
     @property
     def has_rsample(self) -> bool:
-        return self.first.has_rsample
+        return self.first.has_rsample and self._kind_of_second.has_rsample
 
     @property
     def support(self) -> D.constraints.Constraint:
-        return self.first.support  # of any number of coordinates: all reals, or all bits
+        return SideBySide(
+            self._in_order(self.first.support, self._kind_of_second.support),
+            self._in_order(*self.sizes),
+        )
 
     @property
     def mean(self) -> Tensor:
-        raise NotImplementedError("mean: a chain's has no closed form; average q.sample((k,))")
+        raise _no_closed_form("mean", "average q.sample((k,))")
+
+    @property
+    def mode(self) -> Tensor:
+        raise _no_closed_form("mode", "take the one of q.sample((k,)) with the highest q.log_prob")
+
+    @property
+    def variance(self) -> Tensor:
+        raise _no_closed_form("variance", "take that of q.sample((k,))")
+
+    def entropy(self) -> Tensor:
+        raise _no_closed_form("entropy", "average -q.log_prob(z) over z = q.sample((k,))")
+
+    def expand(self, batch_shape, _instance=None) -> "Chain":
+        return Chain(self.first.expand(batch_shape), self.second, self.sizes[1], self.reverse)
 
     def sample(self, sample_shape=()) -> Tensor:
         with torch.no_grad():
             a = self.first.sample(torch.Size(sample_shape))
-            return self.join(a, self.second(a).sample())
+            return self.join(a, self._second(a).sample())
 
     def rsample(self, sample_shape=()) -> Tensor:
         a = self.first.rsample(torch.Size(sample_shape))  # (k, B, coordinates of a)
-        return self.join(a, self.second(a).rsample())
+        return self.join(a, self._second(a).rsample())
 
     def log_prob(self, z: Tensor) -> Tensor:
-        if self.reverse:
-            b, a = z.split(self.sizes[::-1], -1)
-        else:
-            a, b = z.split(self.sizes, -1)
-        return self.first.log_prob(a) + self.second(a).log_prob(b)
+        a, b = self._in_order(*z.split(self._in_order(*self.sizes), -1))
+        return self.first.log_prob(a) + self._second(a).log_prob(b)
+
+    def _second(self, a: Tensor) -> D.Distribution:
+        """q(b | a); b of another size would broadcast, or not be what `event_shape` says."""
+        q = self.second(a)
+        if q.event_shape != (self.sizes[1],):
+            raise ValueError(
+                f"size: got {self.sizes[1]}, expected the event shape of `second`, "
+                f"{tuple(q.event_shape)}"
+            )
+        return q
+
+    @lazy_property
+    def _kind_of_second(self) -> D.Distribution:
+        """q(b | a) of no a at all, (0, B, coordinates): it costs no draw, and is of its kind."""
+        return self.second(self.first.expand((0, *self.batch_shape)).sample())
+
+    def _in_order(self, of_a, of_b) -> list:
+        """What belongs to a and to b in the order of the code; and back, it being a swap."""
+        return [of_b, of_a] if self.reverse else [of_a, of_b]
 
     def join(self, a: Tensor, b: Tensor) -> Tensor:
         """The code that a and b make together."""
-        return torch.cat([b, a] if self.reverse else [a, b], -1)
+        return torch.cat(self._in_order(a, b), -1)
+
+
+def _no_closed_form(what: str, instead: str) -> NotImplementedError:
+    return NotImplementedError(f"{what}: a chain's has no closed form; {instead}")
+
+
+class SideBySide(D.constraints.Constraint):
+    """Vectors whose first coordinates lie in one set of vectors and the others in another.
+
+    >>> bits = D.constraints.independent(D.constraints.boolean, 1)
+    >>> SideBySide([D.constraints.one_hot, bits], [3, 2])
+    3 coordinates OneHot(), 2 coordinates Independent(Boolean(), 1)
+    >>> SideBySide([D.constraints.one_hot, bits], [3, 2]).check(torch.tensor([0, 1, 0, 1, 1]))
+    tensor(True)
+    """
+
+    event_dim = 1
+
+    def __init__(self, parts: Sequence[D.constraints.Constraint], sizes: Sequence[int]):
+        super().__init__()
+        self.parts, self.sizes = parts, sizes
+
+    @property
+    def is_discrete(self) -> bool:
+        return any(part.is_discrete for part in self.parts)
+
+    def check(self, value: Tensor) -> Tensor:
+        if value.shape[-1] != sum(self.sizes):
+            return torch.zeros(value.shape[:-1], dtype=torch.bool, device=value.device)
+        first, second = value.split(self.sizes, -1)
+        return self.parts[0].check(first) & self.parts[1].check(second)
+
+    def __repr__(self) -> str:
+        pairs = zip(self.sizes, self.parts, strict=True)
+        return ", ".join(f"{size} coordinates {part}" for size, part in pairs)
 
 
 class Chained(nn.Module):

@@ -1,6 +1,7 @@
 """Distributions of codes: posteriors q(z | x), of features, and priors p(z), of nothing."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -162,4 +163,4 @@ def _one_hot(logits: Tensor, dims: int) -> D.Distribution:
 
 
 def to_tuple(shape: int | Sequence[int]) -> tuple[int, ...]:
-    return (shape,) if isinstance(shape, int) else tuple(shape)
+    return (int(shape),) if isinstance(shape, Integral) else tuple(shape)

@@ -62,14 +62,14 @@ class Normal(nn.Module):
     def __init__(
         self,
         features: int | tuple[int, int, int],
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         sigma: float | None = None,
     ):
         super().__init__()
         if sigma is not None and not sigma > 0:
             raise ValueError(f"sigma: got {sigma}, expected a positive standard deviation, or None")
-        self.dims = len(shape)
-        self.mean = to_event(features, shape)
+        self.dims = len(to_tuple(shape))
+        self.mean = to_event(features, to_tuple(shape))
         if sigma is None:
             self.log_sigma = nn.Parameter(torch.zeros(()))
         else:
@@ -109,18 +109,21 @@ class NormalPerPixel(nn.Module):
     """
 
     def __init__(
-        self, features: int | tuple[int, int, int], shape: Sequence[int], floor: float = 0.05
+        self, features: int | tuple[int, int, int], shape: int | Sequence[int], floor: float = 0.05
     ):
         super().__init__()
         if not floor > 0:
             raise ValueError(f"floor: got {floor}, expected a positive standard deviation")
-        self.dims = len(shape)
+        self.dims = len(to_tuple(shape))
         self.floor = floor
-        self.parameters_of = to_event(features, shape, n=2)
+        self.parameters_of = to_event(features, to_tuple(shape), n=2)
 
     def forward(self, features: Tensor) -> D.Distribution:
         mu, a = self.parameters_of(features).unbind(-self.dims - 1)  # (..., *shape) each
-        p = D.Normal(mu, (self.floor**2 + a.exp()).sqrt(), validate_args=False)
+        # not as the root of a sum: e^a overflows float32 at 89, floor^2 vanishes below 1e-22
+        root = (0.5 * a).exp()
+        sigma = torch.hypot(root, root.new_full((), self.floor))
+        p = D.Normal(mu, sigma, validate_args=False)
         return D.Independent(p, self.dims, validate_args=False)
 
 
@@ -137,13 +140,13 @@ class Categorical(nn.Module):
     """
 
     def __init__(
-        self, features: int | tuple[int, int, int], shape: Sequence[int], levels: int = 256
+        self, features: int | tuple[int, int, int], shape: int | Sequence[int], levels: int = 256
     ):
         super().__init__()
         if levels < 2:
             raise ValueError(f"levels: got {levels}, expected at least 2")
-        self.dims = len(shape)
-        self.logits = to_event(features, shape, n=levels)
+        self.dims = len(to_tuple(shape))
+        self.logits = to_event(features, to_tuple(shape), n=levels)
 
     def forward(self, features: Tensor) -> D.Distribution:
         logits = self.logits(features).movedim(-self.dims - 1, -1)  # (..., *shape, levels)
@@ -153,14 +156,27 @@ class Categorical(nn.Module):
 class GreyLevels(D.Categorical):
     """A categorical distribution over the numbers 0, 1/(L-1), ..., 1 instead of indices 0..L-1.
 
+    Draws have the type of the logits, or float32 where that is coarser: between the neighbours
+    254/255 and 1 bfloat16 has no number.
+
+    Raises:
+        ValueError: fewer than two levels.
+
     >>> p = GreyLevels(torch.zeros(3))
     >>> p.log_prob(torch.tensor([0.0, 0.5, 1.0])).exp()
     tensor([0.3333, 0.3333, 0.3333])
     """
 
     def __init__(self, logits: Tensor):
-        super().__init__(logits=logits, validate_args=False)
         self.top = logits.shape[-1] - 1
+        if self.top < 1:
+            raise ValueError(f"logits: got {self.top + 1} levels, expected at least 2")
+        super().__init__(logits=logits, validate_args=False)
+
+    def expand(self, batch_shape, _instance=None) -> "GreyLevels":
+        new = self._get_checked_instance(GreyLevels, _instance)
+        new.top = self.top
+        return super().expand(batch_shape, new)
 
     @property
     def support(self) -> D.constraints.Constraint:
@@ -168,16 +184,32 @@ class GreyLevels(D.Categorical):
 
     @property
     def mean(self) -> Tensor:
-        return self.probs @ torch.linspace(0, 1, self.top + 1).to(self.probs)
+        levels = self._levels()
+        return self.probs.to(levels) @ levels
+
+    @property
+    def mode(self) -> Tensor:
+        return self._on_grid(super().mode)
+
+    @property
+    def variance(self) -> Tensor:
+        levels = self._levels()
+        return (self.probs * (levels - self.mean[..., None]).square()).sum(-1)
 
     def sample(self, sample_shape=()) -> Tensor:
-        return super().sample(torch.Size(sample_shape)) / self.top
+        return self._on_grid(super().sample(torch.Size(sample_shape)))
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        return super().enumerate_support(expand) / self.top
+        return self._on_grid(super().enumerate_support(expand))
 
     def log_prob(self, x: Tensor) -> Tensor:
         return super().log_prob((x * self.top).round())
+
+    def _on_grid(self, index: Tensor) -> Tensor:
+        return index.to(torch.promote_types(self.probs.dtype, torch.float32)) / self.top
+
+    def _levels(self) -> Tensor:
+        return self._on_grid(torch.arange(self.top + 1, device=self.probs.device))  # (L,)
 
 
 class OnGrid(D.constraints.Constraint):

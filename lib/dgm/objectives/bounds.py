@@ -18,7 +18,8 @@ from torch import Tensor
 from torch import distributions as D
 
 from ..checks import check_event
-from ..estimators import gumbel_softmax, innermost, logmeanexp, pathwise
+from ..estimators import innermost, logmeanexp, pathwise
+from ..estimators.draws import between_outcomes, positive
 from ..protocols import LatentVariable, given
 from .divergences import check_same_codes, closed_form_kl, kl_per_coordinate
 
@@ -55,8 +56,8 @@ def elbo(
 
     Raises:
         ValueError: x has another event shape or type than the model's; the estimator cannot serve
-            the posterior; posterior and prior are not over the same codes; a conditional model got
-            no labels.
+            the posterior, or draws relaxed codes although the KL term is estimated; posterior and
+            prior are not over the same codes; a conditional model got no labels.
 
     Source: Kingma and Welling (2014), equation 3; Higgins et al. (2017) for beta; Sohn, Lee and Yan
     (2015) for the conditional bound.
@@ -69,9 +70,9 @@ def elbo(
     divergence = closed_form_kl(q, p) if analytic_kl else None  # (B,)
     if divergence is not None:
         return estimator(log_likelihood, q, k) - beta * divergence
-    _refuse_relaxed(estimator)
 
     def f(z: Tensor) -> Tensor:  # (k, B, latent) -> (k, B)
+        _refuse_relaxed(z, q)
         return log_likelihood(z) - beta * (q.log_prob(z) - p.log_prob(z))
 
     return estimator(f, q, k)
@@ -133,13 +134,13 @@ def iwae(
     Args:
         model, x, y: as in `elbo`.
         k: draws per example.
-        estimator: of the gradient; not `gumbel_softmax`.
+        estimator: of the gradient; not one that draws relaxed codes, as `gumbel_softmax` does.
 
     Returns:
         (B,).
 
     Raises:
-        ValueError: as `elbo`, or the estimator is `gumbel_softmax`.
+        ValueError: as `elbo`, or the estimator draws relaxed codes.
 
     Source: Burda, Grosse and Salakhutdinov (2016), equation 8.
 
@@ -149,9 +150,9 @@ def iwae(
     """
     q, p, log_likelihood = _parts(model, x, y)
     check_same_codes(q, p)
-    _refuse_relaxed(estimator)
 
     def log_weight(z: Tensor) -> Tensor:  # (k, B, latent) -> (k, B)
+        _refuse_relaxed(z, q)
         return log_likelihood(z) + p.log_prob(z) - q.log_prob(z)
 
     return estimator(log_weight, q, k, logmeanexp)
@@ -190,12 +191,12 @@ def dreg(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 50)
     """
     q, p, log_likelihood = _parts(model, x, y)
     check_same_codes(q, p)
-    if not q.has_rsample:
+    if not q.has_rsample or q.support.is_discrete:
         raise ValueError(
             f"model: a posterior of {type(innermost(q)).__name__} codes has no differentiable "
             "draws; use iwae with the score_function estimator"
         )
-    draws = q.rsample((k,))  # (k, B, latent), functions of phi
+    draws = q.rsample((positive(k),))  # (k, B, latent), functions of phi
     with torch.enable_grad():
         z = draws.detach().requires_grad_()  # the same numbers, functions of nothing
         log_joint = log_likelihood(z) + p.log_prob(z)  # (k, B)
@@ -216,9 +217,10 @@ def _parts(
     return q, p, lambda z: model.likelihood(z, **label).log_prob(x)
 
 
-def _refuse_relaxed(estimator: Callable) -> None:
-    if getattr(estimator, "func", estimator) is gumbel_softmax:  # `func`: inside a partial
+def _refuse_relaxed(z: Tensor, q: D.Distribution) -> None:
+    if between_outcomes(z, q):
         raise ValueError(
-            "estimator: gumbel_softmax draws relaxed codes, at which a discrete log q(z | x) or "
-            "log p(z) has no meaning; use score_function, straight_through or exact"
+            f"estimator: got relaxed codes, between the outcomes of a {type(innermost(q)).__name__}"
+            ", at which a discrete log q(z | x) or log p(z) has no meaning (gumbel_softmax draws "
+            "such); use score_function, straight_through or exact"
         )

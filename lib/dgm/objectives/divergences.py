@@ -1,5 +1,6 @@
 """The Kullback-Leibler divergence in closed form."""
 
+import torch
 from torch import Tensor
 from torch import distributions as D
 from torch.nn import functional as F
@@ -83,22 +84,27 @@ def _terms(q: D.Distribution, p: D.Distribution) -> Tensor | None:
     """The KLs of independent coordinates, or None: (B, coordinates)."""
     check_same_codes(q, p)
     a, b = innermost(q), innermost(p)
-    if isinstance(a, D.Normal) and isinstance(b, D.Normal):
+    if _both(a, b, D.Normal):
         terms = _kl_normal(a, b)
-    elif isinstance(a, D.Bernoulli) and isinstance(b, D.Bernoulli):
-        terms = _kl_bernoulli(a, b)
-    elif isinstance(a, D.OneHotCategorical) and isinstance(b, D.OneHotCategorical):
-        terms = _kl_categorical(a, b)
+    elif _both(a, b, D.Bernoulli) or _both(a, b, D.OneHotCategorical):
+        terms = _kl_of_outcomes(a, b)
     else:
         return None
     dims = len(q.event_shape) - len(a.event_shape)  # of the independent coordinates
     return terms.flatten(-dims) if dims else terms[..., None]
 
 
+def _both(q: D.Distribution, p: D.Distribution, kind: type) -> bool:
+    return isinstance(q, kind) and isinstance(p, kind)
+
+
 def _kl_normal(q: D.Normal, p: D.Normal) -> Tensor:
-    """Per coordinate: (r - 1 - log r + (mu_q - mu_p)^2 / sigma_p^2) / 2, r the variances' ratio."""
-    ratio = (q.scale / p.scale).square()
-    return 0.5 * (ratio - 1 - ratio.log() + ((q.loc - p.loc) / p.scale).square())
+    """Per coordinate: (r^2 - 1 + (mu_q - mu_p)^2 / sigma_p^2) / 2 - log r, r = sigma_q / sigma_p.
+
+    Not log r^2: the square of a small r is zero in float32.
+    """
+    r = q.scale / p.scale
+    return 0.5 * (r.square() - 1 + ((q.loc - p.loc) / p.scale).square()) - r.log()
 
 
 def _kl_full_normal(q: D.MultivariateNormal, p: D.Normal) -> Tensor:
@@ -110,19 +116,37 @@ def _kl_full_normal(q: D.MultivariateNormal, p: D.Normal) -> Tensor:
     return 0.5 * per_coordinate.sum(-1)
 
 
-def _kl_bernoulli(q: D.Bernoulli, p: D.Bernoulli) -> Tensor:
-    """Per bit, from logits a: log q(1) = a - softplus(a), log q(0) = -softplus(a)."""
-    return q.probs * (q.logits - p.logits) + F.softplus(p.logits) - F.softplus(q.logits)
+def _kl_of_outcomes(q: D.Distribution, p: D.Distribution) -> Tensor:
+    """Per bit or one-hot vector: the sum over outcomes of q (log q - log p), with 0 log 0 = 0."""
+    log_q, log_p = _log_probabilities(q), _log_probabilities(p)  # (B, outcomes)
+    mass = log_q.exp()
+    return (mass * torch.where(mass > 0, log_q - log_p, 0.0)).sum(-1)
 
 
-def _kl_categorical(q: D.OneHotCategorical, p: D.OneHotCategorical) -> Tensor:
-    """Per one-hot vector; torch's `logits` of a categorical are normalised, log-probabilities."""
-    return (q.probs * (q.logits - p.logits)).sum(-1)
+def _log_probabilities(p: D.Bernoulli | D.OneHotCategorical) -> Tensor:
+    """Of every outcome of a bit or a one-hot vector: (B, outcomes).
+
+    torch's `logits` of a categorical are normalised. Those of *given* probabilities it rounds up to
+    log 1e-7, which would hide that an outcome is impossible.
+    """
+    bit = isinstance(p, D.Bernoulli)
+    if p._param is not p.probs:
+        return F.logsigmoid(torch.stack([-p.logits, p.logits], -1)) if bit else p.logits
+    probs = torch.stack([1 - p.probs, p.probs], -1) if bit else p.probs
+    possible = probs > 0
+    return torch.where(possible, probs, 1.0).log().where(possible, -torch.inf)
 
 
 def check_same_codes(q: D.Distribution, p: D.Distribution) -> None:
     """A density and a mass, or codes of two sizes, cannot be compared."""
-    same = q.support.is_discrete == p.support.is_discrete and q.event_shape == p.event_shape
-    if not same:
+    if q.event_shape != p.event_shape or _kind_of_codes(q) != _kind_of_codes(p):
         got = [f"{type(innermost(d)).__name__}, event shape {tuple(d.event_shape)}" for d in (q, p)]
-        raise ValueError(f"q, p: got {got[0]}, and {got[1]}; expected laws of the same codes")
+        raise ValueError(
+            f"q, p: got {got[0]}, and {got[1]}; expected distributions of the same codes"
+        )
+
+
+def _kind_of_codes(q: D.Distribution) -> tuple[bool, bool]:
+    """Discrete or not; one-hot or not, which bits need not be."""
+    support = innermost(q).support
+    return support.is_discrete, support is D.constraints.one_hot

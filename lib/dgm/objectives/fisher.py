@@ -6,6 +6,7 @@ from torch import distributions as D
 
 from ..checks import check_event
 from ..estimators import innermost
+from ..estimators.draws import positive
 from ..protocols import LatentVariable, given
 
 
@@ -49,7 +50,7 @@ def fisher(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 1
         (B,), minus the bracket, a mean over draws.
 
     Raises:
-        ValueError: the codes are discrete, or the likelihood is not Normal.
+        ValueError: the codes are discrete, or the likelihood is not Normal, or k is below 1.
 
     Source: Elkhalil, Hasan, Ding, Farsiu and Tarokh (2021), Fisher Auto-Encoders, for the idea;
     Hyvärinen (2005), theorem 1, for the integration by parts. Wenliang (2022), On the failure of
@@ -61,6 +62,7 @@ def fisher(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 1
     torch.Size([5])
     """
     check_event(model, x, y)
+    k = positive(k)
     x = x.repeat(k, *[1] * (x.dim() - 1))  # (k B, *event): a copy for each draw
     label = given(model, None if y is None else y.repeat(k))
     with torch.enable_grad():
@@ -84,7 +86,7 @@ def _slopes(log_density: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
 
 
 def _draw(q: D.Distribution) -> Tensor:
-    if not q.has_rsample:
+    if not q.has_rsample or q.support.is_discrete:
         raise ValueError(
             f"model: a posterior of {type(innermost(q)).__name__} codes has no slopes in z; "
             "expected a continuous one"
