@@ -122,13 +122,15 @@ class Split:
         return Batches(split, batch_size, shuffle, binarize == "dynamic", drop_last)
 
     def _scaled(self, x: Tensor) -> Tensor:
-        return x if self.levels is None else x / (self.levels - 1)  # uint8 / int is float32
+        # uint8 / int has torch's default type
+        return x if self.levels is None else x / (self.levels - 1)
 
     def _binarized(self) -> "Split":
         """This split with two levels: one draw of Bernoulli(images), always the same."""
-        generator = torch.Generator().manual_seed(0)  # on the CPU: the same draw on every device
+        # on the CPU and in float32: the same draw on every device, with every default type
+        draw = {"generator": torch.Generator().manual_seed(0), "dtype": torch.float32}
         draws = [
-            torch.rand(x.shape, generator=generator) < self._scaled(x)  # (<=1024, C, H, W), bool
+            torch.rand(x.shape, device="cpu", **draw) < self._scaled(x)  # (<=1024, C, H, W), bool
             for x in self.x.cpu().split(1024)  # in pieces: no float copy of all images at once
         ]
         return Split(torch.cat(draws).to(self.x.device, torch.uint8), self.y, levels=2)
@@ -297,10 +299,11 @@ def _toy_dataset(name: str, device: torch.device) -> Dataset:
     make, labels = _TOYS[name]
     gaussians = make(device="cpu").component_distribution  # K of them
     means, sigma = gaussians.mean, gaussians.stddev  # (K, 2), (K, 2)
-    generator = torch.Generator().manual_seed(0)  # on the CPU: the same points on every device
-    k = torch.randint(len(means), (5000,), generator=generator)  # (N,) which Gaussian
-    x = means[k] + sigma[k] * torch.randn(5000, 2, generator=generator)  # (N, 2)
-    x, y = x.to(device), (k * labels // len(means)).to(device)
+    # on the CPU and in float32: the same points on every device, with every default type
+    draw = {"generator": torch.Generator().manual_seed(0), "device": "cpu"}
+    k = torch.randint(len(means), (5000,), **draw)  # (N,) which Gaussian
+    x = means[k] + sigma[k] * torch.randn(5000, 2, dtype=torch.float32, **draw)  # (N, 2)
+    x, y = x.to(device, means.dtype), (k * labels // len(means)).to(device)
     train, test = Split(x[:4000], y[:4000], None), Split(x[4000:], y[4000:], None)
     classes = tuple(str(label) for label in range(labels))
     return Dataset(name, (2,), None, classes, train, test, make(device=device))

@@ -195,7 +195,8 @@ class PPCA(nn.Module):
             ValueError: x has another event shape or type, values that are not finite, or fewer
                 examples than components.
         """
-        pca = PCA(self.shape, self.latent).to(self.mean).fit(x)
+        with self.mean.device:  # torch's default may be another
+            pca = PCA(self.shape, self.latent).to(self.mean.dtype).fit(x)
         kept = min(self.latent, len(self.mean) - 1)
         variance = pca.eigenvalues[kept:].mean().clamp_min(self._least_variance(x.flatten(1)))
         signal = (pca.eigenvalues[: self.latent] - variance).clamp_min(0)  # (latent,)

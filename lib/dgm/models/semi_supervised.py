@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from .. import heads, nets
+from ..checks import integer, sizes
 from ..evaluate.representation import encode
 from .conditional import ConditionalVAE
 from .vae import VAE
@@ -48,9 +49,7 @@ class M1:
     """
 
     def __init__(self, vae: VAE, classifier=None, draws: int = 0):
-        if draws < 0:
-            raise ValueError(f"draws: got {draws}, expected 0 (the posterior mean) or more")
-        self.vae, self.draws = vae, draws
+        self.vae, self.draws = vae, integer("draws", draws, at_least=0)
         self.classifier = logistic_regression() if classifier is None else classifier
 
     @torch.no_grad()
@@ -131,14 +130,15 @@ class M2(nn.Module):
         Raises:
             ValueError: there are not n labels.
         """
+        n = integer("n", n)
         return self.vae.sample(n, self.prior_y().sample((n,)) if y is None else y)
 
     @classmethod
     def mlp(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
-        hidden: Sequence[int] = (400,),
+        hidden: int | Sequence[int] = (400,),
         classes: int = 10,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
     ) -> "M2":
@@ -148,12 +148,12 @@ class M2(nn.Module):
             shape, latent, hidden, classes, likelihood: as in `ConditionalVAE.mlp`.
         """
         vae = ConditionalVAE.mlp(shape, latent, hidden, classes, likelihood=likelihood)
-        return cls(vae, classifier(nets.mlp(shape, *hidden), classes))
+        return cls(vae, classifier(nets.mlp(shape, *sizes("hidden", hidden)), vae.classes))
 
     @classmethod
     def conv(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
         width: int = 32,
         classes: int = 10,
@@ -161,7 +161,7 @@ class M2(nn.Module):
     ) -> "M2":
         """Strided convolutions in encoder and classifier. Images only."""
         vae = ConditionalVAE.conv(shape, latent, width, classes, likelihood=likelihood)
-        return cls(vae, classifier(nets.conv_encoder(shape, width), classes))
+        return cls(vae, classifier(nets.conv_encoder(shape, width), vae.classes))
 
 
 class PCVAE(VAE):
@@ -193,7 +193,7 @@ class PCVAE(VAE):
         classes: int = 10,
     ):
         super().__init__(encoder, decoder, prior)
-        self.predictor, self.classes = predictor, classes
+        self.predictor, self.classes = predictor, integer("classes", classes)
 
     def classify(self, x: Tensor) -> Categorical:
         """p(y | z) at the mean z of q(z | x): (B, *shape) -> batch shape (B,)."""
@@ -202,9 +202,9 @@ class PCVAE(VAE):
     @classmethod
     def mlp(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
-        hidden: Sequence[int] = (400,),
+        hidden: int | Sequence[int] = (400,),
         classes: int = 10,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
     ) -> "PCVAE":
@@ -215,7 +215,7 @@ class PCVAE(VAE):
     @classmethod
     def conv(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
         width: int = 32,
         classes: int = 10,
@@ -234,7 +234,7 @@ class Labels(nn.Module):
 
     def __init__(self, features: int, classes: int):
         super().__init__()
-        self.logits = nn.Linear(features, classes)
+        self.logits = nn.Linear(integer("features", features), integer("classes", classes))
 
     def forward(self, features: Tensor) -> Categorical:
         return Categorical(logits=self.logits(features), validate_args=False)
