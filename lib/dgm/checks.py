@@ -60,6 +60,21 @@ def sizes(argument: str, value) -> tuple[int, ...]:
     return tuple(int(n) for n in parts)
 
 
+def event_shape(shape) -> tuple[int, ...]:
+    """The shape of an event as a tuple, of one size at least; the integer n means (n,).
+
+    Raises:
+        ValueError: as `sizes`, or there is no size.
+
+    >>> event_shape(2), event_shape([1, 8, 8])
+    ((2,), (1, 8, 8))
+    """
+    parts = sizes("shape", shape)
+    if not parts:
+        raise ValueError(f"shape: got {shape!r}, expected at least one size")
+    return parts
+
+
 # ------------------------------------------------------------------ data
 
 

@@ -137,16 +137,18 @@ class Split:
         return Batches(split, batch_size, shuffle, binarize == "dynamic", drop_last)
 
     def _scaled(self, x: Tensor) -> Tensor:
-        return x if self.levels is None else x / (self.levels - 1)  # uint8 / int is float32
+        # uint8 / int has torch's default type
+        return x if self.levels is None else x / (self.levels - 1)
 
     def binarized(self) -> "Split":
         """This split with two levels: one draw of Bernoulli(image) for each, always the same."""
-        generator = torch.Generator().manual_seed(0)  # on the CPU: the same draw on every device
+        # on the CPU and in float32: the same draw on every device, with every default type
+        draw = {"generator": torch.Generator().manual_seed(0), "dtype": torch.float32}
         x = self.x.cpu()
-        rows = torch.arange(len(x)) if self.rows is None else self.rows.cpu()
+        rows = torch.arange(len(x), device="cpu") if self.rows is None else self.rows.cpu()
         binary = torch.empty_like(x)
         for start in range(0, int(rows.max()) + 1, 1024):  # in pieces: no float copy of everything
-            noise = torch.rand(1024, *x.shape[1:], generator=generator)
+            noise = torch.rand(1024, *x.shape[1:], device="cpu", **draw)
             here = (rows >= start) & (rows < start + 1024)  # whose noise this is
             binary[here] = (noise[rows[here] - start] < self._scaled(x[here])).to(torch.uint8)
         return Split(binary.to(self.x.device), self.y, 2, self.rows)
@@ -330,10 +332,11 @@ def _toy_dataset(name: str, device: torch.device) -> Dataset:
     make, labels = _TOYS[name]
     gaussians = make(device="cpu").component_distribution  # K of them
     means, sigma = gaussians.mean, gaussians.stddev  # (K, 2), (K, 2)
-    generator = torch.Generator().manual_seed(0)  # on the CPU: the same points on every device
-    k = torch.randint(len(means), (5000,), generator=generator)  # (N,) which Gaussian
-    x = means[k] + sigma[k] * torch.randn(5000, 2, generator=generator)  # (N, 2)
-    x, y = x.to(device), (k * labels // len(means)).to(device)
+    # on the CPU and in float32: the same points on every device, with every default type
+    draw = {"generator": torch.Generator().manual_seed(0), "device": "cpu"}
+    k = torch.randint(len(means), (5000,), **draw)  # (N,) which Gaussian
+    x = means[k] + sigma[k] * torch.randn(5000, 2, dtype=torch.float32, **draw)  # (N, 2)
+    x, y = x.to(device, means.dtype), (k * labels // len(means)).to(device)
     train, test = Split(x[:4000], y[:4000], None), Split(x[4000:], y[4000:], None)
     classes = tuple(str(label) for label in range(labels))
     return Dataset(name, (2,), None, classes, train, test, make(device=device))

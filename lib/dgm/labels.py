@@ -38,7 +38,8 @@ def few(split: Split, n: int, seed: int = 0) -> Split:
         raise ValueError(
             f"n: got {n}, expected a multiple of {len(classes)}, the number of classes"
         )
-    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(y), generator=generator, device="cpu")
     kept = torch.full_like(y, -1)
     for label in classes:
         own = order[y[order] == label][:each]

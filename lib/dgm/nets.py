@@ -16,6 +16,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from .checks import event_shape, integer, sizes
+
 
 class Features(nn.Sequential):
     """A sequence of layers that knows the size of what it puts out."""
@@ -58,10 +60,8 @@ def mlp(inputs: int | Sequence[int], *hidden: int, activation=nn.ReLU) -> Featur
     >>> mlp((1, 8, 8), 400, 200)(torch.zeros(5, 3, 1, 8, 8)).shape
     torch.Size([5, 3, 200])
     """
-    shape = (inputs,) if isinstance(inputs, int) else tuple(inputs)
-    _positive("inputs", shape)
-    _positive("hidden", hidden)
-    widths = [math.prod(shape), *hidden]
+    shape = sizes("inputs", inputs)
+    widths = [math.prod(shape), *sizes("hidden", hidden)]
     layers: list[nn.Module] = [nn.Flatten(-len(shape))] if len(shape) > 1 else []
     for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
         layers += [nn.Linear(n_in, n_out), activation()]
@@ -88,6 +88,7 @@ def conv_encoder(shape: Sequence[int], width: int = 32) -> Features:
     >>> conv_encoder((1, 28, 28))(torch.zeros(5, 1, 28, 28)).shape
     torch.Size([5, 2048])
     """
+    shape, width = event_shape(shape), integer("width", width)
     sides, channels = _pyramid(shape, width)
     layers: list[nn.Module] = []
     for c_in, c_out in zip([shape[0], *channels[:-1]], channels, strict=True):
@@ -116,7 +117,7 @@ def conv_decoder(latent: int, shape: Sequence[int], width: int = 32) -> Features
     >>> conv_decoder(2, (1, 28, 28))(torch.zeros(3, 5, 2)).shape
     torch.Size([3, 5, 32, 28, 28])
     """
-    _positive("latent", (latent,))
+    latent, shape, width = integer("latent", latent), event_shape(shape), integer("width", width)
     sides, channels = _pyramid(shape, width)
     sides, channels = sides[::-1], [*channels[::-1], width]  # from the small map to the full image
     h, w = sides[0]
@@ -137,7 +138,9 @@ def conv_decoder(latent: int, shape: Sequence[int], width: int = 32) -> Features
     return Features([*start, OverImages(*layers)], (width, *sides[-1]))
 
 
-def to_event(features: int | tuple[int, int, int], shape: Sequence[int], n: int = 1) -> nn.Module:
+def to_event(
+    features: int | tuple[int, int, int], shape: int | Sequence[int], n: int = 1
+) -> nn.Module:
     """The last layer of a network: from features to `n` real parameters per element of an event.
 
     A vector of features goes through a linear layer, a feature map through a 3x3 convolution.
@@ -156,35 +159,27 @@ def to_event(features: int | tuple[int, int, int], shape: Sequence[int], n: int 
     >>> to_event(400, (1, 8, 8), n=17)(torch.zeros(5, 400)).shape
     torch.Size([5, 17, 1, 8, 8])
     """
-    shape = tuple(shape)
+    shape, features, n = event_shape(shape), sizes("features", features), integer("n", n)
     full = (n, *shape) if n > 1 else shape
-    if isinstance(features, int):
-        return nn.Sequential(nn.Linear(features, math.prod(full)), nn.Unflatten(-1, full))
-    if len(shape) != 3 or tuple(features[1:]) != shape[1:]:
+    if len(features) == 1:
+        return nn.Sequential(nn.Linear(*features, math.prod(full)), nn.Unflatten(-1, full))
+    if len(shape) != 3 or features[1:] != shape[1:]:
         raise ValueError(
-            f"features: a feature map of shape {tuple(features)} cannot become an event of shape "
+            f"features: a feature map of shape {features} cannot become an event of shape "
             f"{shape}; expected the same height and width"
         )
     layers: list[nn.Module] = [OverImages(nn.Conv2d(features[0], n * shape[0], 3, padding=1))]
     return nn.Sequential(*layers, nn.Unflatten(-3, full[:-2])) if n > 1 else layers[0]
 
 
-def _pyramid(shape: Sequence[int], width: int) -> tuple[list[tuple[int, int]], list[int]]:
+def _pyramid(shape: tuple[int, ...], width: int) -> tuple[list[tuple[int, int]], list[int]]:
     """Sides of the images from full size down, and the channels after each halving."""
     if len(shape) != 3:
-        raise ValueError(f"shape: got {tuple(shape)}, expected (channels, height, width)")
-    _positive("shape", shape)
-    _positive("width", (width,))
+        raise ValueError(f"shape: got {shape}, expected (channels, height, width)")
     sides = [(shape[1], shape[2])]
     while min(sides[-1]) > 4:
         h, w = sides[-1]
         sides.append(((h + 1) // 2, (w + 1) // 2))
     if len(sides) == 1:
-        raise ValueError(f"shape: got {tuple(shape)}, expected height and width of at least 5")
+        raise ValueError(f"shape: got {shape}, expected height and width of at least 5")
     return sides, [width * 2**i for i in range(len(sides) - 1)]
-
-
-def _positive(argument: str, sizes: Sequence[int]) -> None:
-    for size in sizes:
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"{argument}: got {tuple(sizes)}, expected positive integers")

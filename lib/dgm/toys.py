@@ -6,16 +6,20 @@ Each is a mixture of K Gaussians with equal weights and one standard deviation,
 
 so `log_prob` is exact, in nats, and sampling is easy. With the defaults nearly all the mass lies
 in the square [-1.8, 1.8]^2. `dgm.data.load("ring")` and so on draws a data set from each.
+
+The means are computed on the CPU and in float32 at least, so that they are the same on every
+device; they then have torch's default type.
 """
 
 import math
-from numbers import Integral, Real
+from numbers import Real
 
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from . import _device
+from .checks import integer
 
 
 def ring(modes=8, radius=1.0, sigma=0.05, device=None) -> MixtureSameFamily:
@@ -38,9 +42,9 @@ def ring(modes=8, radius=1.0, sigma=0.05, device=None) -> MixtureSameFamily:
     >>> torch.isclose(at_mean, torch.tensor(-math.log(2 * math.pi * 0.1**2)))
     tensor(True)
     """
-    _check_positive(Integral, modes=modes)
-    _check_positive(Real, radius=radius, sigma=sigma)
-    angle = 2 * math.pi * torch.arange(modes) / modes  # (K,)
+    modes = integer("modes", modes)
+    _check_positive(radius=radius, sigma=sigma)
+    angle = 2 * math.pi * _count(modes) / modes  # (K,)
     return _mixture(radius * _on_circle(angle), sigma, device)
 
 
@@ -61,9 +65,9 @@ def grid(side=5, spacing=0.5, sigma=0.05, device=None) -> MixtureSameFamily:
             [-0.5000,  0.5000],
             [ 0.5000,  0.5000]])
     """
-    _check_positive(Integral, side=side)
-    _check_positive(Real, spacing=spacing, sigma=sigma)
-    line = spacing * (torch.arange(side) - (side - 1) / 2)  # (side,)
+    side = integer("side", side)
+    _check_positive(spacing=spacing, sigma=sigma)
+    line = spacing * (_count(side) - (side - 1) / 2)  # (side,)
     y, x = torch.meshgrid(line, line, indexing="ij")  # (side, side) each
     return _mixture(torch.stack([x, y], dim=-1).reshape(-1, 2), sigma, device)  # means (K, 2)
 
@@ -85,10 +89,10 @@ def moons(points=50, sigma=0.08, device=None) -> MixtureSameFamily:
             [-0.5000,  0.2500],
             [ 1.5000,  0.2500]])
     """
-    _check_positive(Integral, points=points)
-    _check_positive(Real, sigma=sigma)
-    upper = _on_circle(torch.linspace(0, math.pi, points))  # (points, 2)
-    upper = upper - torch.tensor([0.5, 0.25])  # so that the two lie symmetrically to the origin
+    points = integer("points", points)
+    _check_positive(sigma=sigma)
+    upper = _on_circle(_even(0, math.pi, points))  # (points, 2)
+    upper = upper - upper.new_tensor([0.5, 0.25])  # so that the two lie symmetrically to the origin
     return _mixture(torch.cat([upper, -upper]), sigma, device)
 
 
@@ -105,12 +109,26 @@ def spirals(points=100, sigma=0.05, device=None) -> MixtureSameFamily:
     >>> spirals(device="cpu").component_distribution.mean.norm(dim=-1).max()
     tensor(1.5000)
     """
-    _check_positive(Integral, points=points)
-    _check_positive(Real, sigma=sigma)
+    points = integer("points", points)
+    _check_positive(sigma=sigma)
     # The length of a spiral grows like its angle squared: the root spaces the means evenly.
-    turn = torch.linspace(0.05, 1, points).sqrt()[:, None]  # (points, 1), of one and a half turns
+    turn = _even(0.05, 1, points).sqrt()[:, None]  # (points, 1), of one and a half turns
     arm = 1.5 * turn * _on_circle(3 * math.pi * turn[:, 0])  # (points, 2)
     return _mixture(torch.cat([arm, -arm]), sigma, device)
+
+
+def _count(n: int) -> Tensor:
+    """0, 1, ..., n - 1."""
+    return torch.arange(n, dtype=_dtype(), device="cpu")
+
+
+def _even(start: float, stop: float, n: int) -> Tensor:
+    """n evenly spaced numbers from start to stop."""
+    return torch.linspace(start, stop, n, dtype=_dtype(), device="cpu")
+
+
+def _dtype() -> torch.dtype:
+    return torch.promote_types(torch.get_default_dtype(), torch.float32)
 
 
 def _on_circle(angle: Tensor) -> Tensor:
@@ -118,13 +136,12 @@ def _on_circle(angle: Tensor) -> Tensor:
 
 
 def _mixture(means: Tensor, sigma: float, device) -> MixtureSameFamily:
-    means = means.to(_device.device(device))  # (K, 2)
+    means = means.to(_device.device(device), torch.get_default_dtype())  # (K, 2)
     weights = Categorical(logits=torch.zeros_like(means[:, 0]))  # (K,), equal
     return MixtureSameFamily(weights, Independent(Normal(means, sigma), 1))
 
 
-def _check_positive(kind: type, **arguments) -> None:
+def _check_positive(**arguments) -> None:
     for name, value in arguments.items():
-        if not isinstance(value, kind) or not value > 0:
-            number = "integer" if kind is Integral else "number"
-            raise ValueError(f"{name} must be a positive {number}, got {value!r}")
+        if not isinstance(value, Real) or not value > 0:
+            raise ValueError(f"{name}: got {value!r}, expected a positive number")

@@ -92,7 +92,8 @@ def distribution_1d(
         log_prior = log_prior.detach().cpu().double()
         _check_prior(grid, log_prior)
     low, high = float(grid[0]), float(grid[-1])
-    grid = torch.linspace(low, high, len(grid), dtype=torch.float64)  # as the page has it
+    # as the page has it
+    grid = torch.linspace(low, high, len(grid), dtype=torch.float64, device="cpu")
     step = (high - low) / (len(grid) - 1)
     width = high - low
     mean = mean or (low + 0.3 * width, high - 0.3 * width)

@@ -123,7 +123,7 @@ def _box(codes: Tensor) -> tuple[Tensor, float]:
 
 def _compare(decoder, packed, low, side, shape) -> tuple[tuple[int, ...], float]:
     """The shape of the images, and how far the page's are from torch's on a 21 x 21 grid."""
-    t = torch.linspace(0, 1, 21)
+    t = torch.linspace(0, 1, 21, dtype=low.dtype, device=low.device)
     z = low + side * torch.cartesian_prod(t, t)  # (441, 2)
     with torch.no_grad():
         like = next(_tensors(decoder), z)  # where the decoder lives, and its precision
@@ -238,6 +238,6 @@ def _still(rounded, shape, codes, labels, classes, box, reach, z):
         d = np.full(len(codes), 2 * reach)
         discs = {"units": "xy", "offsets": codes.numpy(), "offset_transform": plane.transData}
         plane.add_collection(EllipseCollection(d, d, 0 * d, facecolor="white", zorder=0, **discs))
-    plots.grid(rounded(torch.tensor([z])).reshape(1, *shape), ax=image)
+    plots.grid(rounded(codes.new_tensor([z])).reshape(1, *shape), ax=image)
     image.set_title(f"decoded at z = ({z[0]:.2f}, {z[1]:.2f})")
     return to_pixels(figure, dpi=110)

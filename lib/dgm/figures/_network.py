@@ -64,7 +64,8 @@ def pack(decoder, precision: str, latent: int = 2) -> Packed:
         ValueError: decoder has a layer that figures.js cannot evaluate.
     """
     plain = [copy.deepcopy(layer).cpu().float() for layer in _plain_layers(decoder)]
-    x = torch.zeros(1, latent)  # one code, sent through to learn the shapes
+    # one code, sent through to learn the shapes
+    x = torch.zeros(1, latent, dtype=torch.float32, device="cpu")
     layers, weights, count = [], [], 0
     for layer in plain:
         try:
@@ -107,7 +108,7 @@ def _plain_layers(module) -> Iterator[nn.Module]:
 
 def _affine(pca: PCA) -> nn.Linear:
     """PCA's decoder, mu + U z, as a layer."""
-    layer = nn.Linear(*pca.components.shape)
+    layer = nn.Linear(*pca.components.shape, device=pca.mean.device, dtype=pca.mean.dtype)
     layer.weight.data, layer.bias.data = pca.components.T, pca.mean
     return layer
 
@@ -149,7 +150,7 @@ def _round(layer, precision: str, transposed: bool = False, **_) -> bytes:
     # rows are outputs; a transposed convolution has its inputs first
     weight = layer.weight.transpose(0, 1) if transposed else layer.weight
     rows = weight.flatten(1)  # (rows, columns)
-    bias = _bytes(torch.zeros(len(rows)) if layer.bias is None else layer.bias, "<f4")
+    bias = _bytes(rows.new_zeros(len(rows)) if layer.bias is None else layer.bias, "<f4")
     if precision == "float32":
         return _bytes(rows, "<f4") + bias
     if precision == "float16":

@@ -2,44 +2,37 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, ReshapeTransform, TransformedDistribution
 
-
-def check_event(x: Tensor, shape: Sequence[int]) -> None:
-    """Raise ValueError unless x has shape (..., *shape)."""
-    if x.shape[-len(shape) :] != tuple(shape):
-        raise ValueError(
-            f"x: got shape {tuple(x.shape)}, expected (..., {', '.join(map(str, shape))})"
-        )
+from ..checks import check_data, check_event
 
 
-def flatten_event(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """Events as vectors: (..., *shape) -> (..., D).
+def flatten_event(model: nn.Module, x: Tensor) -> Tensor:
+    """Events of a model as vectors: (..., *shape) -> (..., D).
 
     Raises:
-        ValueError: x has another event shape.
+        ValueError: x has another event shape or is not of the model's floating-point type.
 
     >>> import torch
-    >>> flatten_event(torch.zeros(5, 1, 8, 8), (1, 8, 8)).shape
+    >>> from dgm.models import PCA
+    >>> flatten_event(PCA((1, 8, 8)), torch.zeros(5, 1, 8, 8)).shape
     torch.Size([5, 64])
     """
-    check_event(x, shape)
-    return x.flatten(-len(shape))
+    check_event(model, x)
+    if not x.is_floating_point():
+        raise ValueError(f"x: got {x.dtype}, expected floating-point numbers: x.float()")
+    return x.flatten(-len(model.shape))
 
 
-def flatten_data(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """A data set as a matrix: (N, *shape) -> (N, D).
+def flatten_data(model: nn.Module, x: Tensor) -> Tensor:
+    """A data set of a model as a matrix: (N, *shape) -> (N, D).
 
     Raises:
-        ValueError: x has another shape, or no examples.
+        ValueError: as `flatten_event`, or x cannot be data of this model: see `checks.check_data`.
     """
-    if x.dim() != len(shape) + 1 or len(x) == 0:
-        raise ValueError(
-            f"x: got shape {tuple(x.shape)}, expected (N, {', '.join(map(str, shape))}) "
-            "with N of at least 1"
-        )
-    return flatten_event(x, shape)
+    check_data(model, x)
+    return flatten_event(model, x)
 
 
 def over_events(vectors: Distribution, shape: Sequence[int]) -> Distribution:

@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution, OneHotCategorical
 
+from ..checks import check_integers, event_shape, integer, one_hot
 from ._events import flatten_data
+from ._precise import float64
 
 
 class Mixture(nn.Module):
@@ -21,12 +22,11 @@ class Mixture(nn.Module):
         weight_logits: (components,), log pi_k up to a constant.
     """
 
-    def __init__(self, shape: Sequence[int], components: int, floor: float):
+    def __init__(self, shape: int | Sequence[int], components: int, floor: float):
         super().__init__()
-        self.shape, self.components, self.floor = tuple(shape), components, floor
-        if components < 1:
-            raise ValueError(f"components: got {components}, expected at least 1")
-        self.weight_logits = nn.Parameter(torch.zeros(components))
+        self.shape, self.floor = event_shape(shape), floor
+        self.components = integer("components", components)
+        self.weight_logits = nn.Parameter(torch.zeros(self.components))
 
     @property
     def weights(self) -> Tensor:
@@ -56,6 +56,7 @@ class Mixture(nn.Module):
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """Draw z from the prior, then x given z: (n, *shape)."""
+        n = integer("n", n)
         z = self.prior().sample((n,)).argmax(-1)  # (n,), component numbers
         # from every component, one kept: n likelihoods would need n covariance matrices
         x = self.likelihood(self._one_hots()).sample((n,))  # (n, components, *shape)
@@ -76,11 +77,14 @@ class Mixture(nn.Module):
         The maximum has one term per component. A component that has lost all its points has an
         empty one: it keeps its parameters, and its weight goes to (nearly) zero.
 
+        The sums are taken in float64. In float32 the covariance of data in a subspace would be
+        rounding in all other directions, no maximum, and EM would fall.
+
         Args:
             x: (N, *shape).
             q: batch shape (N,), event shape (components,): the posterior, or any other.
         """
-        x, r = flatten_data(x, self.shape), q.mean.to(x)  # (N, D), (N, components)
+        x, r = float64(flatten_data(self, x)), float64(q.mean)  # (N, D), (N, components)
         if r.shape != (len(x), self.components):
             raise ValueError(
                 f"q: got means of shape {tuple(r.shape)}, expected {(len(x), self.components)}"
@@ -92,7 +96,7 @@ class Mixture(nn.Module):
         self._update_components(x, shares, counts > tiny)
 
     @torch.no_grad()
-    def fit(self, x: Tensor, y: Tensor) -> "Mixture":
+    def fit(self, x: Tensor, y: Tensor | None = None) -> "Mixture":
         """Maximum likelihood when the components are known: one M-step; returns self.
 
         The posterior is then a classifier: naive Bayes, if the coordinates are independent within a
@@ -103,14 +107,22 @@ class Mixture(nn.Module):
             y: (N,), integers from 0 to components - 1.
 
         Raises:
-            ValueError: a label outside that range, or shapes that do not fit.
+            ValueError: no labels (`dgm.train.em_step` needs none), one outside that range, or
+                shapes that do not fit.
         """
+        if y is None:
+            raise ValueError(
+                "y: got None, expected the component of each example; where it is not known use "
+                "EM: dgm.train.fit(dgm.train.em_step(model.initialize(x)), [(x,)], epochs=50)"
+            )
+        flatten_data(self, x)
+        check_integers(y)
         if y.shape != x.shape[:1] or y.min() < 0 or y.max() >= self.components:
             raise ValueError(
                 f"y: got shape {tuple(y.shape)} for {len(x)} examples, expected one label each, "
                 f"from 0 to {self.components - 1}"
             )
-        self.m_step(x, OneHotCategorical(probs=F.one_hot(y.long(), self.components).to(x)))
+        self.m_step(x, OneHotCategorical(probs=one_hot(y, self.components).to(x)))
         return self
 
     @torch.no_grad()
@@ -126,7 +138,7 @@ class Mixture(nn.Module):
 
         Source: Arthur and Vassilvitskii (2007), k-means++.
         """
-        flat = flatten_data(x, self.shape)  # (N, D)
+        flat = flatten_data(self, x)  # (N, D)
         if len(x) < self.components:
             raise ValueError(
                 f"components: got {self.components}, expected at most {len(x)}, one per example"
@@ -140,6 +152,12 @@ class Mixture(nn.Module):
         """Every value of z: (components, components)."""
         like = self.weight_logits
         return torch.eye(self.components, dtype=like.dtype, device=like.device)
+
+
+def assign(parameter: Tensor, values: Tensor, alive: Tensor) -> None:
+    """New rows for the components that are alive, (K,); the others keep theirs."""
+    for k in alive.nonzero().flatten().tolist():
+        parameter[k].copy_(values[k])
 
 
 def _spread_out(x: Tensor, k: int) -> Tensor:

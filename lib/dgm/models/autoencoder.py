@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from .. import nets
+from ..checks import event_shape, integer, sizes
 
 
 class Autoencoder(nn.Module):
@@ -35,7 +36,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
-        self.shape = tuple(shape)
+        self.shape = event_shape(shape)
 
     def encode(self, x: Tensor) -> Tensor:
         """The code h(x): (..., *shape) -> (..., latent)."""
@@ -49,15 +50,17 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(x))
 
     @classmethod
-    def linear(cls, shape: Sequence[int], latent: int = 2) -> "Autoencoder":
+    def linear(cls, shape: int | Sequence[int], latent: int = 2) -> "Autoencoder":
         """Affine encoder, affine decoder: what it can learn is PCA's subspace, and no more."""
         return cls.mlp(shape, latent, hidden=())
 
     @classmethod
     def mlp(
-        cls, shape: Sequence[int], latent: int = 2, hidden: Sequence[int] = (400,)
+        cls, shape: int | Sequence[int], latent: int = 2, hidden: int | Sequence[int] = (400,)
     ) -> "Autoencoder":
         """Multilayer perceptrons; the decoder's hidden layers are the encoder's in reverse."""
+        shape, latent = event_shape(shape), integer("latent", latent)
+        hidden = sizes("hidden", hidden)
         down = nets.mlp(shape, *hidden)
         up = nets.mlp(latent, *reversed(hidden))
         return cls(
@@ -67,8 +70,9 @@ class Autoencoder(nn.Module):
         )
 
     @classmethod
-    def conv(cls, shape: Sequence[int], latent: int = 2, width: int = 32) -> "Autoencoder":
+    def conv(cls, shape: int | Sequence[int], latent: int = 2, width: int = 32) -> "Autoencoder":
         """Strided convolutions down, transposed convolutions up. Images only."""
+        shape, latent = event_shape(shape), integer("latent", latent)
         down = nets.conv_encoder(shape, width)
         up = nets.conv_decoder(latent, shape, width)
         return cls(

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
-from ..checks import likelihood_at_zero, one_hot
+from ..checks import event_shape, integer, likelihood_at_zero, one_hot, sizes
 
 
 class ConditionalVAE(nn.Module):
@@ -47,7 +47,7 @@ class ConditionalVAE(nn.Module):
     ):
         super().__init__()
         self.encoder, self.decoder, self.p_z = encoder, decoder, prior
-        self.shape, self.classes = tuple(shape), classes
+        self.shape, self.classes = event_shape(shape), integer("classes", classes)
 
     @property
     def support(self) -> Constraint:
@@ -73,6 +73,7 @@ class ConditionalVAE(nn.Module):
         Raises:
             ValueError: there are not n labels.
         """
+        n = integer("n", n)
         if y.shape != (n,):
             raise ValueError(f"y: got shape {tuple(y.shape)}, expected ({n},), a label per sample")
         return self.likelihood(self.prior(y).sample(), y).sample()
@@ -84,9 +85,9 @@ class ConditionalVAE(nn.Module):
     @classmethod
     def mlp(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
-        hidden: Sequence[int] = (400,),
+        hidden: int | Sequence[int] = (400,),
         classes: int = 10,
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
@@ -100,6 +101,8 @@ class ConditionalVAE(nn.Module):
             learned_prior: p(z | y) is of the posterior's kind, with parameters of its own for each
                 class, learned with the decoder. By default it is the same p(z) for all.
         """
+        shape, latent = event_shape(shape), integer("latent", latent)
+        hidden, classes = sizes("hidden", hidden), integer("classes", classes)
         return cls._of(
             nets.mlp(math.prod(shape) + classes, *hidden),
             nets.mlp(latent + classes, *reversed(hidden)),
@@ -111,7 +114,7 @@ class ConditionalVAE(nn.Module):
     @classmethod
     def conv(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
         width: int = 32,
         classes: int = 10,
@@ -120,6 +123,8 @@ class ConditionalVAE(nn.Module):
         learned_prior: bool = False,
     ) -> "ConditionalVAE":
         """Convolutions of the image, to which the label adds `classes` constant channels."""
+        shape, latent = event_shape(shape), integer("latent", latent)
+        classes = integer("classes", classes)
         return cls._of(
             nets.conv_encoder((shape[0] + classes, *shape[1:]), width),
             nets.conv_decoder(latent + classes, shape, width),
@@ -145,7 +150,7 @@ class ConditionalVAE(nn.Module):
 class BesideVector(nn.Module):
     """A network of an event, flattened, with a label at its end: (..., D + classes)."""
 
-    def __init__(self, network: nn.Module, shape: Sequence[int]):
+    def __init__(self, network: nn.Module, shape: int | Sequence[int]):
         super().__init__()
         self.network, self.dims = network, len(shape)
 

@@ -20,7 +20,7 @@ from torch.distributions import constraints
 from torch.nn.utils import parametrizations
 
 from .. import nets
-from ..checks import check_integers, one_hot
+from ..checks import check_integers, event_shape, integer, one_hot, sizes
 
 # The values that a network can put out, by its last layer; other layers have no bounds.
 _RANGES = {nn.Sigmoid: constraints.unit_interval, nn.Tanh: constraints.interval(-1.0, 1.0)}
@@ -51,9 +51,10 @@ class Generator(nn.Module):
 
     def __init__(self, network: nn.Module, latent: int, shape: Sequence[int], classes: int = 0):
         super().__init__()
-        self.network, self.latent, self.classes = network, latent, classes
-        self.shape = tuple(shape)
-        self.register_buffer("origin", torch.zeros(latent), persistent=False)
+        self.network, self.latent = network, integer("latent", latent)
+        self.classes = integer("classes", classes, at_least=0)
+        self.shape = event_shape(shape)
+        self.register_buffer("origin", torch.zeros(self.latent), persistent=False)
 
     @property
     def support(self) -> constraints.Constraint:
@@ -75,7 +76,7 @@ class Generator(nn.Module):
 
     def rsample(self, n: int, y: Tensor | None = None) -> Tensor:
         """`n` samples that keep their graph, for the generator's own update: (n, *shape)."""
-        return self(self.prior().sample((n,)), y)
+        return self(self.prior().sample((integer("n", n),)), y)
 
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
@@ -85,20 +86,24 @@ class Generator(nn.Module):
     @classmethod
     def mlp(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 32,
-        hidden: Sequence[int] = (128, 128),
+        hidden: int | Sequence[int] = (128, 128),
         classes: int = 0,
     ) -> "Generator":
         """A multilayer perceptron, for points and small images."""
-        up = nets.mlp(latent + classes, *hidden)
+        shape, latent = event_shape(shape), integer("latent", latent)
+        classes = integer("classes", classes, at_least=0)
+        up = nets.mlp(latent + classes, *sizes("hidden", hidden))
         return cls(_to_event(up, shape), latent, shape, classes)
 
     @classmethod
     def conv(
-        cls, shape: Sequence[int], latent: int = 32, width: int = 32, classes: int = 0
+        cls, shape: int | Sequence[int], latent: int = 32, width: int = 32, classes: int = 0
     ) -> "Generator":
         """Transposed convolutions that double the image from 4x4 up. Images only."""
+        shape, latent = event_shape(shape), integer("latent", latent)
+        classes = integer("classes", classes, at_least=0)
         up = nets.conv_decoder(latent + classes, shape, width)
         return cls(_to_event(up, shape), latent, shape, classes)
 
@@ -138,8 +143,9 @@ class Critic(nn.Module):
         spectral_norm: bool = False,
     ):
         super().__init__()
-        self.features, self.shape, self.classes = features, tuple(shape), classes
-        self.logits = nn.Linear(features.out_features, max(classes, 1))
+        self.features, self.shape = features, event_shape(shape)
+        self.classes = integer("classes", classes, at_least=0)
+        self.logits = nn.Linear(features.out_features, max(self.classes, 1))
         if spectral_norm:
             for layer in list(self.modules()):
                 if isinstance(layer, nn.Linear | nn.Conv2d):
@@ -154,18 +160,19 @@ class Critic(nn.Module):
     @classmethod
     def mlp(
         cls,
-        shape: Sequence[int],
-        hidden: Sequence[int] = (128, 128),
+        shape: int | Sequence[int],
+        hidden: int | Sequence[int] = (128, 128),
         classes: int = 0,
         spectral_norm: bool = False,
     ) -> "Critic":
         """A multilayer perceptron with leaky ReLUs, for points and small images."""
-        return cls(nets.mlp(shape, *hidden, activation=_LeakyReLU), shape, classes, spectral_norm)
+        features = nets.mlp(event_shape(shape), *sizes("hidden", hidden), activation=_LeakyReLU)
+        return cls(features, shape, classes, spectral_norm)
 
     @classmethod
     def conv(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         width: int = 32,
         classes: int = 0,
         spectral_norm: bool = False,
@@ -179,7 +186,7 @@ def _LeakyReLU() -> nn.Module:
     return nn.LeakyReLU(0.2)
 
 
-def _to_event(features: nets.Features, shape: Sequence[int]) -> nn.Module:
+def _to_event(features: nets.Features, shape: int | Sequence[int]) -> nn.Module:
     last = nets.to_event(features.out_features, shape)
     squash = [nn.Sigmoid()] if len(shape) == 3 else []  # pixels lie in [0, 1], points anywhere
     return nn.Sequential(features, last, *squash)

@@ -6,9 +6,17 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import (
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    constraints,
+)
 
+from ..checks import event_shape, integer
 from ._events import flatten_data, flatten_event
+from ._precise import check_digits, float64, least_variance
 
 
 class PCA(nn.Module):
@@ -36,12 +44,13 @@ class PCA(nn.Module):
     True
     """
 
-    def __init__(self, shape: Sequence[int], latent: int = 2):
+    support = constraints.real
+
+    def __init__(self, shape: int | Sequence[int], latent: int = 2):
         super().__init__()
-        self.shape, self.latent = tuple(shape), latent
+        self.shape = event_shape(shape)
         d = math.prod(self.shape)
-        if not 1 <= latent <= d:
-            raise ValueError(f"latent: got {latent}, expected 1 to {d} for events of {d} numbers")
+        self.latent = latent = _at_most(d, latent)
         self.register_buffer("mean", torch.zeros(d))
         self.register_buffer("components", torch.eye(latent, d))
         self.register_buffer("eigenvalues", torch.zeros(d))
@@ -53,24 +62,26 @@ class PCA(nn.Module):
         the covariance (rows of V^T) and its eigenvalues S^2 / N without forming the covariance.
 
         Raises:
-            ValueError: x has another event shape, or fewer examples than components.
+            ValueError: x has another event shape or type, values that are not finite, or fewer
+                examples than components.
         """
-        if x.shape[1:] != self.shape or len(x) < max(2, self.latent):
+        flat = flatten_data(self, x)  # (N, D)
+        if len(x) < max(2, self.latent):
             raise ValueError(
-                f"x: got shape {tuple(x.shape)}, expected (N, {', '.join(map(str, self.shape))}) "
-                f"with N of at least {max(2, self.latent)}"
+                f"x: got {len(x)} examples, expected N of at least {max(2, self.latent)}"
             )
-        flat = x.flatten(1)  # (N, D)
-        self.mean = flat.mean(0)
-        _, s, vt = torch.linalg.svd(flat - self.mean, full_matrices=False)  # (r,), (r, D)
-        self.eigenvalues = torch.zeros_like(self.mean)
-        self.eigenvalues[: len(s)] = s.square() / len(x)
-        self.components = vt[: self.latent]
+        # torch has no such decomposition of bfloat16
+        flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
+        mean = flat.mean(0)
+        _, s, vt = torch.linalg.svd(flat - mean, full_matrices=False)  # (r,), (r, D)
+        self.mean.copy_(mean)
+        self.components.copy_(vt[: self.latent])
+        self.eigenvalues.zero_()[: len(s)].copy_(s.square() / len(x))
         return self
 
     def encode(self, x: Tensor) -> Tensor:
         """U^T (x - mu): (..., *shape) -> (..., latent)."""
-        return (x.flatten(-len(self.shape)) - self.mean) @ self.components.T
+        return (flatten_event(self, x) - self.mean) @ self.components.T
 
     def decode(self, z: Tensor) -> Tensor:
         """mu + U z: (..., latent) -> (..., *shape)."""
@@ -96,7 +107,9 @@ class PPCA(nn.Module):
         shape: event shape; images are flattened.
         latent: m, the number of coordinates of z, at most D.
         floor: smallest noise variance that `fit` and `m_step` set. Data in a subspace of dimension
-            m or less would have sigma = 0 and an infinite density.
+            m or less would have sigma = 0 and an infinite density. The floor rises with the data:
+            sigma is at least 100 eps of their total standard deviation, about 10^-5 of it in
+            float32, because W is not known more exactly (`_precise.least_variance`).
 
     Attributes:
         weight: (D, latent), W; random at first. mean: (D,), mu. log_variance: (), log sigma^2.
@@ -109,12 +122,13 @@ class PPCA(nn.Module):
     (torch.Size([100]), torch.Size([100, 1]), torch.Size([5, 3]))
     """
 
-    def __init__(self, shape: Sequence[int], latent: int = 2, floor: float = 1e-6):
+    support = constraints.real
+
+    def __init__(self, shape: int | Sequence[int], latent: int = 2, floor: float = 1e-6):
         super().__init__()
-        self.shape, self.latent, self.floor = tuple(shape), latent, floor
+        self.shape, self.floor = event_shape(shape), floor
         d = math.prod(self.shape)
-        if not 1 <= latent <= d:
-            raise ValueError(f"latent: got {latent}, expected 1 to {d} for events of {d} numbers")
+        self.latent = latent = _at_most(d, latent)
         if not floor > 0:
             raise ValueError(f"floor: got {floor}, expected a positive variance")
         # not zero: W = 0 is a stationary point, which neither EM nor a gradient leaves
@@ -138,12 +152,18 @@ class PPCA(nn.Module):
         """p(z | x), exactly: batch shape (...) for x of shape (..., *shape).
 
         Its precision I + W^T W / sigma^2 is the prior's plus what x adds, the same for every x.
+        With little noise it has eigenvalues from 1 to 10^10, too far apart for float32.
         """
-        scaled = self.weight / self.log_variance.exp()  # (D, latent), W / sigma^2
-        precision = self._identity() + self.weight.T @ scaled  # (latent, latent)
+        x = flatten_event(self, x)  # (..., D)
+        check_digits(x)
+        weight = float64(self.weight)
+        scaled = weight / float64(self.log_variance).exp()  # (D, latent), W / sigma^2
+        precision = _identity(weight) + weight.T @ scaled  # (latent, latent)
         gain = torch.linalg.solve(precision, scaled.T)  # (latent, D)
-        mean = (flatten_event(x, self.shape) - self.mean) @ gain.T  # (..., latent)
-        return MultivariateNormal(mean, precision_matrix=precision, validate_args=False)
+        zero = torch.zeros_like(precision[0])
+        common = MultivariateNormal(zero, precision_matrix=precision, validate_args=False)
+        mean = (x - self.mean) @ gain.T.to(x)  # (..., latent)
+        return MultivariateNormal(mean, scale_tril=common.scale_tril.to(x), validate_args=False)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) in nats: (..., *shape) -> (...).
@@ -159,7 +179,7 @@ class PPCA(nn.Module):
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """Draw z from the prior, then x given z: (n, *shape)."""
-        return self.likelihood(self.prior().sample((n,))).sample()
+        return self.likelihood(self.prior().sample((integer("n", n),))).sample()
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> "PPCA":
@@ -172,11 +192,13 @@ class PPCA(nn.Module):
         If none is left out (latent = D) the smallest serves: the covariance is then matched.
 
         Raises:
-            ValueError: x has another event shape, or fewer examples than components.
+            ValueError: x has another event shape or type, values that are not finite, or fewer
+                examples than components.
         """
-        pca = PCA(self.shape, self.latent).fit(x)
+        with self.mean.device:  # torch's default may be another
+            pca = PCA(self.shape, self.latent).to(self.mean.dtype).fit(x)
         kept = min(self.latent, len(self.mean) - 1)
-        variance = pca.eigenvalues[kept:].mean().clamp_min(self.floor)
+        variance = pca.eigenvalues[kept:].mean().clamp_min(self._least_variance(x.flatten(1)))
         signal = (pca.eigenvalues[: self.latent] - variance).clamp_min(0)  # (latent,)
         self.weight.copy_(pca.components.T * signal.sqrt())
         self.mean.copy_(pca.mean)
@@ -186,8 +208,8 @@ class PPCA(nn.Module):
     @torch.no_grad()
     def initialize(self, x: Tensor) -> "PPCA":
         """A start for EM: the data's mean, their mean variance, random W; returns self."""
-        flat = flatten_data(x, self.shape)  # (N, D)
-        variance = flat.var(0, correction=0).mean().clamp_min(self.floor)
+        flat = flatten_data(self, x)  # (N, D)
+        variance = flat.var(0, correction=0).mean().clamp_min(self._least_variance(flat))
         self.weight.normal_().mul_((variance / self.latent).sqrt())
         self.mean.copy_(flat.mean(0))
         self.log_variance.copy_(variance.log())
@@ -212,8 +234,10 @@ class PPCA(nn.Module):
             x: (N, *shape).
             q: batch shape (N,), event shape (latent,): the posterior, or another Gaussian.
         """
-        x, z = flatten_data(x, self.shape), q.mean  # (N, D), (N, latent)
-        within = q.covariance_matrix.mean(0)  # (latent, latent)
+        flat = flatten_data(self, x)
+        x, z = float64(flat), float64(q.mean)  # (N, D), (N, latent)
+        root = float64(q._unbroadcasted_scale_tril)  # (latent, latent), or one for each example
+        within = (root @ root.mT).flatten(0, -3).mean(0) if root.dim() > 2 else root @ root.T
         dx, dz = x - x.mean(0), z - z.mean(0)
         cov_z = within + dz.T @ dz / len(x)  # (latent, latent)
         cov_zx = dz.T @ dx / len(x)  # (latent, D)
@@ -222,7 +246,7 @@ class PPCA(nn.Module):
         variance = (residual + (weight @ within * weight).sum()) / x.shape[1]
         self.weight.copy_(weight)
         self.mean.copy_(x.mean(0) - weight @ z.mean(0))
-        self.log_variance.copy_(variance.clamp_min(self.floor).log())
+        self.log_variance.copy_(variance.clamp_min(self._least_variance(flat)).log())
 
     @torch.no_grad()
     def rotated(self, rotation: Tensor) -> "PPCA":
@@ -242,15 +266,30 @@ class PPCA(nn.Module):
         """
         shape = (self.latent, self.latent)
         if rotation.shape != shape or not torch.allclose(
-            rotation @ rotation.T, self._identity(), atol=1e-5
+            rotation @ rotation.T, _identity(rotation), atol=1e-5
         ):
             raise ValueError(f"rotation: expected an orthogonal matrix of shape {shape}")
         other = copy.deepcopy(self)
         other.weight.copy_(self.weight @ rotation)
         return other
 
-    def _identity(self) -> Tensor:
-        return torch.eye(self.latent, dtype=self.weight.dtype, device=self.weight.device)
+    def _least_variance(self, flat: Tensor) -> float:
+        """What sigma^2 may not fall below for data (N, D)."""
+        check_digits(flat)
+        return least_variance(flat, flat.dtype, self.floor)
+
+
+def _at_most(d: int, latent: int) -> int:
+    """The size of a code, if an event of d numbers has as many directions."""
+    latent = integer("latent", latent)
+    if latent > d:
+        raise ValueError(f"latent: got {latent}, expected 1 to {d} for events of {d} numbers")
+    return latent
+
+
+def _identity(like: Tensor) -> Tensor:
+    """I, with as many columns as a matrix has, of its type and on its device."""
+    return torch.eye(like.shape[1], dtype=like.dtype, device=like.device)
 
 
 def principal_angles(a: Tensor, b: Tensor) -> Tensor:

@@ -24,8 +24,9 @@ from torch.distributions import (
     constraints,
 )
 
-from ._events import check_event, flatten_event, over_events
-from ._mixture import Mixture
+from ._events import flatten_event, over_events
+from ._mixture import Mixture, assign
+from ._precise import check_digits, least_variance
 
 
 class GaussianMixture(Mixture):
@@ -38,7 +39,9 @@ class GaussianMixture(Mixture):
         floor: smallest variance, in any direction, that an M-step sets. Without one the likelihood
             has no maximum: a component that sits on a single example and shrinks sends it to
             infinity. An M-step finds the best covariance among those with no smaller eigenvalue,
-            so EM stays monotone.
+            so EM stays monotone. A full covariance's floor rises with the data: its standard
+            deviation is at least 100 eps of their total one, about 10^-5 of it in float32, because
+            L is not known more exactly (`_precise.least_variance`).
 
     Attributes:
         weight_logits: (K,). mean: (K, D), random at first.
@@ -54,9 +57,11 @@ class GaussianMixture(Mixture):
     (torch.Size([100]), torch.Size([100, 2]), torch.Size([5, 2]))
     """
 
+    support = constraints.real
+
     def __init__(
         self,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         components: int = 10,
         covariance: str = "full",
         floor: float = 1e-6,
@@ -69,7 +74,7 @@ class GaussianMixture(Mixture):
         if not floor > 0:
             raise ValueError(f"floor: got {floor}, expected a positive variance")
         d = math.prod(self.shape)
-        self.covariance = covariance
+        self.covariance, components = covariance, self.components
         self.mean = nn.Parameter(torch.randn(components, d))
         if covariance == "full":
             self.factor = nn.Parameter(torch.zeros(components, d, d))
@@ -91,7 +96,9 @@ class GaussianMixture(Mixture):
 
     def _log_likelihoods(self, x: Tensor) -> Tensor:
         """log p_k(x) of all components, one after the other: (..., *shape) -> (..., K)."""
-        check_event(x, self.shape)  # some wrong shapes would broadcast
+        flat = flatten_event(self, x)  # some wrong shapes would broadcast
+        if self.covariance == "full":
+            check_digits(flat)
         return torch.stack([self.likelihood(z).log_prob(x) for z in self._one_hots()], -1)
 
     def covariances(self) -> Tensor:
@@ -103,18 +110,19 @@ class GaussianMixture(Mixture):
     def _update_components(self, x: Tensor, shares: Tensor, alive: Tensor) -> None:
         """x (N, D), shares (N, K) with column sums one, alive (K,)."""
         mean = shares.T @ x  # (K, D)
-        self.mean[alive] = mean[alive]
+        assign(self.mean, mean, alive)
         if self.covariance == "full":
-            for k in alive.nonzero().flatten():
+            floor = least_variance(x, self.mean.dtype, self.floor)
+            for k in alive.nonzero().flatten().tolist():
                 dx = x - mean[k]
-                self.factor[k] = _log_cholesky((shares[:, k, None] * dx).T @ dx, self.floor)
+                self.factor[k].copy_(_log_cholesky((shares[:, k, None] * dx).T @ dx, floor))
         else:
             variance = torch.stack(
                 [r @ (x - m).square() for r, m in zip(shares.T, mean, strict=True)]
             )
             if self.covariance == "spherical":
                 variance = variance.mean(1, keepdim=True)  # (K, 1)
-            self.log_variance[alive] = variance[alive].clamp_min(self.floor).log()
+            assign(self.log_variance, variance.clamp_min(self.floor).log(), alive)
 
     def _move_towards(self, examples: Tensor) -> None:
         self.mean.copy_(examples)
@@ -143,11 +151,11 @@ class BernoulliMixture(Mixture):
 
     support = constraints.boolean
 
-    def __init__(self, shape: Sequence[int], components: int = 10, floor: float = 1e-3):
+    def __init__(self, shape: int | Sequence[int], components: int = 10, floor: float = 1e-3):
         super().__init__(shape, components, floor)
         if not 0 < floor < 0.5:
             raise ValueError(f"floor: got {floor}, expected a probability between 0 and 1/2")
-        self.logits = nn.Parameter(torch.randn(components, math.prod(self.shape)))
+        self.logits = nn.Parameter(torch.randn(self.components, math.prod(self.shape)))
 
     def likelihood(self, z: Tensor) -> Distribution:
         """Independent Bernoulli pixels, for one-hot z of shape (..., K)."""
@@ -158,7 +166,7 @@ class BernoulliMixture(Mixture):
     def _log_likelihoods(self, x: Tensor) -> Tensor:
         """log p_k(x) is affine in x, hence one matrix product: (..., *shape) -> (..., K)."""
         log_off = F.logsigmoid(-self.logits).sum(1)  # (K,), log p_k(0)
-        return flatten_event(x, self.shape) @ self.logits.T + log_off
+        return flatten_event(self, x) @ self.logits.T + log_off
 
     def logistic(self) -> tuple[Tensor, Tensor]:
         r"""The posterior of two components as a logistic regression: weight `shape`, bias ().
@@ -184,7 +192,7 @@ class BernoulliMixture(Mixture):
     def _update_components(self, x: Tensor, shares: Tensor, alive: Tensor) -> None:
         """x (N, D), shares (N, K) with column sums one, alive (K,)."""
         p = (shares.T @ x).clamp(self.floor, 1 - self.floor)  # (K, D)
-        self.logits[alive] = p.logit()[alive]
+        assign(self.logits, p.logit(), alive)
 
     def _move_towards(self, examples: Tensor) -> None:
         self.logits.copy_(torch.lerp(self.logits.sigmoid(), examples, 0.5).logit())

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, constraints
 
+from ..checks import event_shape, integer
 from ._events import flatten_event
 
 ENUMERABLE = 20  # units; 2^20 states of the smaller layer are summed in about a second
@@ -41,11 +42,9 @@ class RBM(nn.Module):
 
     support = constraints.boolean
 
-    def __init__(self, shape: Sequence[int], hidden: int = 64):
+    def __init__(self, shape: int | Sequence[int], hidden: int = 64):
         super().__init__()
-        self.shape = tuple(shape)
-        if hidden < 1:
-            raise ValueError(f"hidden: got {hidden}, expected at least 1")
+        self.shape, hidden = event_shape(shape), integer("hidden", hidden)
         d = math.prod(self.shape)
         self.weight = nn.Parameter(0.01 * torch.randn(d, hidden))  # small: h starts undecided
         self.visible_bias = nn.Parameter(torch.zeros(d))
@@ -53,7 +52,11 @@ class RBM(nn.Module):
 
     def energy(self, x: Tensor, h: Tensor) -> Tensor:
         """E(x, h): (..., *shape), (..., hidden) -> (...)."""
-        x = flatten_event(x, self.shape)  # (..., D)
+        if h.shape[-1:] != self.hidden_bias.shape:  # one unit would broadcast
+            raise ValueError(
+                f"h: got shape {tuple(h.shape)}, expected (..., {len(self.hidden_bias)})"
+            )
+        x = flatten_event(self, x)  # (..., D)
         interaction = ((x @ self.weight) * h).sum(-1)
         return -interaction - x @ self.visible_bias - h @ self.hidden_bias
 
@@ -63,12 +66,12 @@ class RBM(nn.Module):
         The sum over 2^hidden states is a product of `hidden` sums over two: each unit adds
         log(1 + exp(c_j + (x^T W)_j)).
         """
-        x = flatten_event(x, self.shape)  # (..., D)
+        x = flatten_event(self, x)  # (..., D)
         return -(x @ self.visible_bias) - F.softplus(self.hidden_bias + x @ self.weight).sum(-1)
 
     def hidden(self, x: Tensor) -> Distribution:
         """p(h | x), independent units: event shape (hidden,)."""
-        logits = self.hidden_bias + flatten_event(x, self.shape) @ self.weight  # (..., hidden)
+        logits = self.hidden_bias + flatten_event(self, x) @ self.weight  # (..., hidden)
         return Independent(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False)
 
     def visible(self, h: Tensor) -> Distribution:
@@ -83,9 +86,7 @@ class RBM(nn.Module):
 
         p(x) is stationary: draws of p stay draws of p. Other starts come closer step by step.
         """
-        if steps < 1:
-            raise ValueError(f"steps: got {steps}, expected at least 1")
-        for _ in range(steps):
+        for _ in range(integer("steps", steps)):
             x = self.visible(self.hidden(x).sample()).sample()
         return x
 
@@ -94,7 +95,8 @@ class RBM(nn.Module):
 
         These are draws of p(x) up to what the chains still remember of their start.
         """
-        return self.gibbs(torch.bernoulli(self.weight.new_full((n, *self.shape), 0.5)), steps)
+        fair = self.weight.new_full((integer("n", n), *self.shape), 0.5)
+        return self.gibbs(torch.bernoulli(fair), steps)
 
     def log_partition(self) -> Tensor:
         """log Z, exactly, by summing over all states of the smaller layer.

@@ -17,6 +17,7 @@ from torch.distributions import Categorical, Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
+from ..checks import integer, sizes
 from ..evaluate.representation import encode
 from .conditional import ConditionalVAE
 from .vae import VAE
@@ -49,9 +50,7 @@ class M1:
     """
 
     def __init__(self, vae: VAE, classifier=None, draws: int = 0):
-        if draws < 0:
-            raise ValueError(f"draws: got {draws}, expected 0 (the posterior mean) or more")
-        self.vae, self.draws = vae, draws
+        self.vae, self.draws = vae, integer("draws", draws, at_least=0)
         self.classifier = logistic_regression() if classifier is None else classifier
 
     @torch.no_grad()
@@ -143,14 +142,15 @@ class M2(nn.Module):
         Raises:
             ValueError: there are not n labels.
         """
+        n = integer("n", n)
         return self.vae.sample(n, self.prior_y().sample((n,)) if y is None else y)
 
     @classmethod
     def mlp(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
-        hidden: Sequence[int] = (400,),
+        hidden: int | Sequence[int] = (400,),
         classes: int = 10,
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
@@ -161,12 +161,12 @@ class M2(nn.Module):
             shape, latent, hidden, classes, posterior, likelihood: as in `ConditionalVAE.mlp`.
         """
         vae = ConditionalVAE.mlp(shape, latent, hidden, classes, posterior, likelihood)
-        return cls(vae, classifier(nets.mlp(shape, *hidden), classes))
+        return cls(vae, classifier(nets.mlp(shape, *sizes("hidden", hidden)), vae.classes))
 
     @classmethod
     def conv(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
         width: int = 32,
         classes: int = 10,
@@ -175,7 +175,7 @@ class M2(nn.Module):
     ) -> "M2":
         """Strided convolutions in encoder and classifier. Images only."""
         vae = ConditionalVAE.conv(shape, latent, width, classes, posterior, likelihood)
-        return cls(vae, classifier(nets.conv_encoder(shape, width), classes))
+        return cls(vae, classifier(nets.conv_encoder(shape, width), vae.classes))
 
 
 class PCVAE(nn.Module):
@@ -200,7 +200,8 @@ class PCVAE(nn.Module):
 
     def __init__(self, vae: VAE, predictor: nn.Module, classes: int = 10):
         super().__init__()
-        self.vae, self.predictor, self.classes = vae, predictor, classes
+        self.vae, self.predictor = vae, predictor
+        self.classes = integer("classes", classes)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -235,9 +236,9 @@ class PCVAE(nn.Module):
     @classmethod
     def mlp(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
-        hidden: Sequence[int] = (400,),
+        hidden: int | Sequence[int] = (400,),
         classes: int = 10,
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
@@ -249,7 +250,7 @@ class PCVAE(nn.Module):
     @classmethod
     def conv(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
         width: int = 32,
         classes: int = 10,
@@ -269,7 +270,7 @@ class Labels(nn.Module):
 
     def __init__(self, features: int, classes: int):
         super().__init__()
-        self.logits = nn.Linear(features, classes)
+        self.logits = nn.Linear(integer("features", features), integer("classes", classes))
 
     def forward(self, features: Tensor) -> Categorical:
         return Categorical(logits=self.logits(features), validate_args=False)

@@ -1,6 +1,7 @@
 """Variational autoencoders: a latent-variable model made of three parts."""
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
-from ..checks import likelihood_at_zero
+from ..checks import event_shape, integer, likelihood_at_zero, sizes
 
 
 class VAE(nn.Module):
@@ -43,7 +44,7 @@ class VAE(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.p_z = prior
-        self.shape = tuple(shape)
+        self.shape = event_shape(shape)
 
     @property
     def support(self) -> Constraint:
@@ -65,14 +66,14 @@ class VAE(nn.Module):
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """Draw z from the prior, then x given z: (n, *shape)."""
-        return self.likelihood(self.prior().sample((n,))).sample()
+        return self.likelihood(self.prior().sample((integer("n", n),))).sample()
 
     @classmethod
     def mlp(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
-        hidden: Sequence[int] = (400,),
+        hidden: int | Sequence[int] = (400,),
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
     ) -> "VAE":
@@ -86,6 +87,8 @@ class VAE(nn.Module):
                 names, and N(0, I) where it names none.
             likelihood: a head, called with (features, shape).
         """
+        shape, latent = event_shape(shape), integer("latent", latent)
+        hidden = sizes("hidden", hidden)
         return cls._of(
             nets.mlp(shape, *hidden),
             nets.mlp(latent, *reversed(hidden)),
@@ -98,7 +101,7 @@ class VAE(nn.Module):
     @classmethod
     def linear(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Normal,
@@ -109,13 +112,14 @@ class VAE(nn.Module):
     @classmethod
     def conv(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: int = 2,
         width: int = 32,
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
     ) -> "VAE":
         """Strided convolutions down, transposed convolutions up. Images only."""
+        shape, latent = event_shape(shape), integer("latent", latent)
         return cls._of(
             nets.conv_encoder(shape, width),
             nets.conv_decoder(latent, shape, width),
@@ -128,9 +132,9 @@ class VAE(nn.Module):
     @classmethod
     def two_layer(
         cls,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         latent: Sequence[int] = (16, 2),
-        hidden: Sequence[Sequence[int]] = ((400,), (100,)),
+        hidden: Sequence[int | Sequence[int]] = ((400,), (100,)),
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
     ) -> "VAE":
@@ -154,7 +158,12 @@ class VAE(nn.Module):
         >>> VAE.two_layer((1, 8, 8)).posterior(torch.zeros(5, 1, 8, 8)).event_shape
         torch.Size([18])
         """
-        (m1, m2), (lower, upper) = latent, hidden
+        shape, latent = event_shape(shape), sizes("latent", latent)
+        if len(latent) != 2:
+            raise ValueError(f"latent: got {latent}, expected two sizes, of z_1 and z_2")
+        if isinstance(hidden, Integral) or len(hidden) != 2:
+            raise ValueError(f"hidden: got {hidden}, expected widths for z_1 and widths for z_2")
+        (m1, m2), (lower, upper) = latent, (sizes("hidden", widths) for widths in hidden)
 
         def between(n_in, n_out, widths):
             features = nets.mlp(n_in, *widths)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 # Paul Tol's "muted" scheme, its pale grey (too faint on white) replaced by a dark one
@@ -48,10 +47,11 @@ def _mosaic(images: Tensor, columns: int | None, gap: int = 1) -> tuple[Tensor, 
     columns = columns or max(1, round((n * height / width) ** 0.5))
     n_rows = -(-n // columns)
     paper = 0.0 if channels == 1 else 1.0  # grey images are drawn inverted: 0 is white
-    picture = torch.full(
+    images = images.detach().float().cpu().clamp(0, 1)
+    picture = images.new_full(
         (channels, gap + n_rows * (height + gap), gap + columns * (width + gap)), paper
     )
-    for i, image in enumerate(images.detach().float().cpu().clamp(0, 1)):
+    for i, image in enumerate(images):
         top, left = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
         picture[:, top : top + height, left : left + width] = image
     return picture.movedim(0, -1).squeeze(-1), (height, width)
@@ -92,6 +92,11 @@ def _classes(labels: Tensor, classes: Sequence[str] | None) -> list[tuple[int, s
 
 def _color(c: int) -> str:
     return COLORS[c % len(COLORS)]
+
+
+def _numpy(values: Tensor):
+    """As matplotlib takes them: NumPy knows neither bfloat16 nor devices."""
+    return values.detach().float().cpu().numpy()
 
 
 def _require_plane(argument: str, codes: Tensor) -> None:

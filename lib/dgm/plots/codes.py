@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ._base import MARKERS, _axes, _classes, _color, _require_plane
+from ._base import MARKERS, _axes, _classes, _color, _numpy, _require_plane
 
 
 def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str] | None = None, ax=None):
@@ -20,7 +20,7 @@ def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str] | None 
     _require_plane("codes", codes)
     ax = _axes(ax)
     for c, name in _classes(labels, classes):
-        chosen = codes[labels == c].cpu()
+        chosen = _numpy(codes[labels == c])
         marker = f"${name}$" if len(name) == 1 else MARKERS[c % len(MARKERS)]
         ax.scatter(*chosen.T, s=18, marker=marker, color=_color(c), linewidths=0.3, label=name)
     ax.set_xlabel("$z_1$")
@@ -39,7 +39,8 @@ def pca_view(codes: Tensor, labels: Tensor, classes: Sequence[str] | None = None
     """
     from ..models.linear import PCA
 
-    pca = PCA(codes.shape[1:], latent=2).to(codes.device).fit(codes)
+    with codes.device:  # torch's default may be another
+        pca = PCA(codes.shape[1:], latent=2).to(codes.dtype).fit(codes)
     ax = latent_scatter(pca.encode(codes), labels, classes, ax)
     share = pca.eigenvalues[:2] / pca.eigenvalues.sum()
     ax.set_xlabel(f"first principal component ({share[0]:.0%} of the variance)")
@@ -62,7 +63,7 @@ def stacked_histograms(
     n = codes.shape[1]
     _, axes = plt.subplots(1, n, figsize=(3.2 * n, 2.8), squeeze=False, sharey=True)
     for j, ax in enumerate(axes[0]):
-        values = [codes[labels == c, j].cpu().numpy() for c, _ in groups]
+        values = [_numpy(codes[labels == c, j]) for c, _ in groups]
         colors = [_color(c) for c, _ in groups]
         ax.hist(values, bins, stacked=True, color=colors, label=[name for _, name in groups])
         ax.set_xlabel(f"$z_{{{j + 1}}}$")

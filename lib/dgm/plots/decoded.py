@@ -117,11 +117,11 @@ def manifold(
     Source: Kingma and Welling (2014), Auto-Encoding Variational Bayes, figure 4.
     """
     if box is None:
-        u = (torch.arange(side, device=device) + 0.5) / side
-        z1 = z2 = torch.special.ndtri(u)  # (side,)
+        u = (torch.arange(side, dtype=torch.float32, device=device) + 0.5) / side
+        z1 = z2 = torch.special.ndtri(u).to(torch.get_default_dtype())  # (side,)
     else:
         lower, upper = box
-        t = torch.linspace(0, 1, side, device=lower.device)
+        t = torch.linspace(0, 1, side, dtype=lower.dtype, device=lower.device)
         z1, z2 = (lower[i] + t * (upper[i] - lower[i]) for i in (0, 1))
     z = torch.stack([z1.repeat(side), z2.flip(0).repeat_interleave(side)], 1)  # (side^2, 2)
     images = decode(z)

@@ -4,7 +4,7 @@ import torch
 
 from ..evaluate import mean_log_prob
 from ..protocols import Tractable
-from ._base import COLORS, _panels
+from ._base import COLORS, _numpy, _panels
 
 
 @torch.no_grad()
@@ -43,20 +43,21 @@ def compare_2d(models: dict, data, n: int = 1000, ax=None):
     if len(axes) < 1 + len(models):
         raise ValueError(f"ax: got {len(axes)} axes, expected {1 + len(models)}, data first")
     half = 1.1 * data.train.x.abs().max().item()  # the box is [-half, half]^2
-    t = torch.linspace(-half, half, 160, device=data.test.x.device)
+    like = {"dtype": data.test.x.dtype, "device": data.test.x.device}
+    t = torch.linspace(-half, half, 160, **like)
     points = torch.cartesian_prod(t, t).flip(1)  # (160 * 160, 2), the first coordinate fastest
     darkest = data.density.log_prob(points).exp().max().item()
     for axis, (name, model) in zip(axes, {"data": data.density, **models}.items(), strict=False):
         verdict = "no density"
         if isinstance(model, Tractable):
-            density = model.log_prob(points).exp().reshape(160, 160).cpu().numpy()
+            density = _numpy(model.log_prob(points).exp().reshape(160, 160))
             box = (-half, half, -half, half)
             shade = {"cmap": "Blues", "vmin": 0, "vmax": 1.8 * darkest, "origin": "lower"}
             axis.imshow(density, extent=box, interpolation="bilinear", **shade)
             mean, error = mean_log_prob(model, data.test.x)
             verdict = f"{mean:.2f} ± {error:.2f} nats" if mean > -torch.inf else "-∞ nats"
         samples = data.test.x[:n] if model is data.density else model.sample(n)
-        axis.scatter(*samples.cpu().T, s=3, color=COLORS[0], alpha=0.5, linewidths=0)
+        axis.scatter(*_numpy(samples).T, s=3, color=COLORS[0], alpha=0.5, linewidths=0)
         axis.set(xlim=(-half, half), ylim=(-half, half), aspect="equal", title=f"{name}\n{verdict}")
     for axis in axes:
         axis.set(xlabel="$x_1$", ylabel="$x_2$")

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution
 
+from ...checks import check_event, event_shape, integer, readable
 from ...heads import GreyLevels
-from .parts import Levels, check_labels, inverse_cdf, permutation, positive, readable
+from .parts import Levels, check_labels, inverse_cdf, permutation
 
 
 class Autoregressive(nn.Module):
@@ -33,7 +34,7 @@ class Autoregressive(nn.Module):
         order: o, the coordinates of the flattened event in the order in which they are drawn; None
             for 0, 1, 2, ...: images row by row.
         classes: 0, or the number of classes of a conditional model p(x | y), which takes labels
-            `y=`, (B,) integers, in all of its methods.
+            `y=`, (B,) integers of any type, in all of its methods.
 
     Attributes:
         order: (D,), a buffer, D the number of coordinates.
@@ -45,16 +46,13 @@ class Autoregressive(nn.Module):
     """
 
     def __init__(
-        self, shape: Sequence[int], levels: int, order: Sequence[int] | None, classes: int
+        self, shape: int | Sequence[int], levels: int, order: Sequence[int] | None, classes: int
     ):
         super().__init__()
-        self.shape, self.levels, self.classes = tuple(shape), levels, classes
-        self.conditional = classes > 0
-        positive("shape", *self.shape)
-        if not isinstance(levels, int) or levels < 2:
-            raise ValueError(f"levels: got {levels!r}, expected an integer of at least 2")
-        if not isinstance(classes, int) or classes < 0:
-            raise ValueError(f"classes: got {classes!r}, expected 0 or the number of classes")
+        self.shape = event_shape(shape)
+        self.levels = integer("levels", levels, at_least=2)
+        self.classes = integer("classes", classes, at_least=0)
+        self.conditional = self.classes > 0
         self.register_buffer("order", permutation(order, math.prod(self.shape)))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -116,6 +114,7 @@ class Autoregressive(nn.Module):
         >>> model.sample(5, given=image)[:, :, :2].unique()
         tensor([1.])
         """
+        n = integer("n", n)
         noise = torch.rand(n, len(self.order), dtype=self._dtype, device=self.order.device)
         x = torch.zeros_like(noise)  # (n, D), filled in order
         self._checked(x.unflatten(1, self.shape), y)
@@ -132,12 +131,12 @@ class Autoregressive(nn.Module):
 
     @property
     def support(self) -> Levels:
-        """The values a coordinate can take; `dgm.train.check_batch` looks at it."""
+        """The values a coordinate can take."""
         return Levels(self.levels)
 
     # ------------------------------------------------------------ for the subclasses
 
-    def encode(self, x: Tensor) -> Tensor:
+    def indicators(self, x: Tensor) -> Tensor:
         """Grid values as indicators of the levels 1, 2, ...: (...) -> (..., levels - 1).
 
         For two levels this is x itself, and logits can be differentiated with respect to x.
@@ -167,13 +166,12 @@ class Autoregressive(nn.Module):
 
     def _checked(self, x: Tensor, y: Tensor | None) -> Tensor:
         """x as grid values, once it is known to be (B, *shape) of them, with labels that fit."""
-        if x.dim() != len(self.shape) + 1 or x.shape[1:] != self.shape:
+        check_event(self, x, y)
+        if x.dim() != len(self.shape) + 1:
             raise ValueError(
                 f"x: got shape {tuple(x.shape)}, expected (B, {', '.join(map(str, self.shape))})"
             )
         check_labels(y, self.classes)
-        if y is not None and y.shape != x.shape[:1]:
-            raise ValueError(f"y: got shape {tuple(y.shape)}, expected ({len(x)},)")
         if readable(x) and not self.support.check(x).all():
             raise ValueError(f"x: got values that are not on the grid, expected {self.support}")
         if y is not None and readable(y) and not ((y >= 0) & (y < self.classes)).all():

@@ -32,21 +32,21 @@ class FVSBN(Autoregressive):
 
     def __init__(
         self,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         levels: int = 2,
         order: Sequence[int] | None = None,
         classes: int = 0,
     ):
         super().__init__(shape, levels, order, classes)
-        size = len(self.order) * (levels - 1)
+        size = len(self.order) * (self.levels - 1)
         self.weight = nn.Parameter(torch.zeros(size, size))  # concave: any start will do
         self.bias = nn.Parameter(torch.zeros(size))
-        self.label = Label(classes, size)
+        self.label = Label(self.classes, size)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         place = self.order.argsort().repeat_interleave(self.levels - 1)  # (D m,), of an input
         before = place.unsqueeze(1) > place  # (D m, D m): does column i come before row j?
-        v = self.encode(x.flatten(1)).flatten(1)  # (B, D m)
+        v = self.indicators(x.flatten(1)).flatten(1)  # (B, D m)
         logits = F.linear(v, before * self.weight, self.bias) + self.label(y)
         return logits.unflatten(1, (*self.shape, self.levels - 1))
 
@@ -57,4 +57,4 @@ class FVSBN(Autoregressive):
         for j in self.order.tolist():
             its = slice(j * m, (j + 1) * m)
             yield logits[:, its]
-            logits = logits + F.linear(self.encode(x[:, j]), self.weight[:, its])
+            logits = logits + F.linear(self.indicators(x[:, j]), self.weight[:, its])

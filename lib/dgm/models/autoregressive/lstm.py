@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from ...checks import integer
 from .base import Autoregressive
-from .parts import Label, positive
+from .parts import Label
 
 
 class LSTM(Autoregressive):
@@ -33,7 +34,7 @@ class LSTM(Autoregressive):
 
     def __init__(
         self,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         levels: int = 2,
         order: Sequence[int] | None = None,
         hidden: int = 128,
@@ -41,15 +42,15 @@ class LSTM(Autoregressive):
         classes: int = 0,
     ):
         super().__init__(shape, levels, order, classes)
-        positive("hidden, layers", hidden, layers)
+        hidden, layers = integer("hidden", hidden), integer("layers", layers)
         self.start = nn.Parameter(torch.randn(hidden))  # BOS
-        self.embed = nn.Linear(levels - 1, hidden)
-        self.label = Label(classes, hidden)
+        self.embed = nn.Linear(self.levels - 1, hidden)
+        self.label = Label(self.classes, hidden)
         self.recurrent = nn.LSTM(hidden, hidden, layers, batch_first=True)
-        self.logits = nn.Linear(hidden, levels - 1)
+        self.logits = nn.Linear(hidden, self.levels - 1)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        v = self.encode(self.in_order(x))  # (B, D, levels - 1)
+        v = self.indicators(self.in_order(x))  # (B, D, levels - 1)
         start = self.start.expand(len(v), 1, -1)
         inputs = torch.cat([start, self.embed(v[:, :-1])], 1)  # (B, D, hidden), one step late
         h, _ = self.recurrent(inputs + self.label(y).unsqueeze(1))
@@ -62,4 +63,4 @@ class LSTM(Autoregressive):
         for j in self.order.tolist():
             h, state = self.recurrent((inputs + label).unsqueeze(1), state)
             yield self.logits(h[:, 0])
-            inputs = self.embed(self.encode(x[:, j]))
+            inputs = self.embed(self.indicators(x[:, j]))

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...checks import integer, sizes
 from .base import Autoregressive
-from .parts import Label, permutation, positive
+from .parts import Label, permutation
 
 
 class MADE(Autoregressive):
@@ -41,18 +42,21 @@ class MADE(Autoregressive):
 
     def __init__(
         self,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         levels: int = 2,
         order: Sequence[int] | None = None,
-        hidden: Sequence[int] = (500,),
+        hidden: int | Sequence[int] = (500,),
         classes: int = 0,
     ):
         super().__init__(shape, levels, order, classes)
-        positive("hidden", *hidden)
-        size = len(self.order) * (levels - 1)
+        hidden = sizes("hidden", hidden)
+        if not hidden:
+            raise ValueError("hidden: got no layer, expected at least one width")
+        size = len(self.order) * (self.levels - 1)
         widths = [size, *hidden, size]
         self.layers = nn.ModuleList(map(nn.Linear, widths[:-1], widths[1:]))
-        self.label_hidden, self.label_output = Label(classes, hidden[0]), Label(classes, size)
+        self.label_hidden = Label(self.classes, hidden[0])
+        self.label_output = Label(self.classes, size)
 
     def masks(self) -> list[Tensor]:
         """For each layer, which of its weights count: bool, (out, in)."""
@@ -68,7 +72,7 @@ class MADE(Autoregressive):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         first, *others = zip(self.layers, self.masks(), strict=True)
-        v = self.encode(x.flatten(1)).flatten(1)  # (B, D m) with m = levels - 1
+        v = self.indicators(x.flatten(1)).flatten(1)  # (B, D m) with m = levels - 1
         a = masked(*first, v) + self.label_hidden(y)
         for layer, mask in others:
             a = masked(layer, mask, a.relu())
@@ -99,7 +103,7 @@ class MADE(Autoregressive):
                 h = h_next
             its = slice(j * m, (j + 1) * m)
             yield h @ last.weight[its].T + last_bias[:, its]
-            v[:, j] = self.encode(x[:, j])
+            v[:, j] = self.indicators(x[:, j])
 
     def reordered(self, order: Sequence[int]) -> "MADE":
         """The same network under another order: a model that shares this one's parameters.
@@ -146,9 +150,10 @@ class OrderEnsemble(nn.Module):
 
     def __init__(self, made: MADE, orders: int = 8):
         super().__init__()
-        positive("orders", orders)
-        self.made, self.conditional, self.classes = made, made.conditional, made.classes
-        drawn = [torch.randperm(len(made.order)).to(made.order.device) for _ in range(orders - 1)]
+        orders = integer("orders", orders)
+        self.made, self.shape = made, made.shape
+        self.conditional, self.classes = made.conditional, made.classes
+        drawn = [random_order(made) for _ in range(orders - 1)]
         self.register_buffer("orders", torch.stack([made.order, *drawn]))
 
     @property
@@ -167,6 +172,7 @@ class OrderEnsemble(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         """Draw an order for each sample, then the sample in that order: (n, *shape)."""
+        n = integer("n", n)
         k = torch.randint(len(self.orders), (n,), device=self.orders.device)  # (n,)
         # n samples of every member, one kept: fewer would hardly be faster, the steps being as many
         each = torch.stack([member.sample(n, y) for member in self.members()])  # (K, n, *shape)
@@ -184,4 +190,9 @@ def order_agnostic(model: MADE, x: Tensor, y: Tensor | None = None) -> Tensor:
     >>> order_agnostic(MADE((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
     torch.Size([5])
     """
-    return model.reordered(torch.randperm(len(model.order))).log_prob(x, y)
+    return model.reordered(random_order(model)).log_prob(x, y)
+
+
+def random_order(model: MADE) -> Tensor:
+    """A permutation of the coordinates, (D,), on the model's device."""
+    return torch.randperm(len(model.order), device="cpu").to(model.order.device)

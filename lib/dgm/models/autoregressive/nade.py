@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...checks import integer
 from .base import Autoregressive
-from .parts import Label, positive
+from .parts import Label
 
 
 class NADE(Autoregressive):
@@ -36,23 +37,23 @@ class NADE(Autoregressive):
 
     def __init__(
         self,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         levels: int = 2,
         order: Sequence[int] | None = None,
         hidden: int = 500,
         classes: int = 0,
     ):
         super().__init__(shape, levels, order, classes)
-        positive("hidden", hidden)
-        size = (len(self.order), levels - 1, hidden)
+        hidden = integer("hidden", hidden)
+        size = (len(self.order), self.levels - 1, hidden)
         self.input_weight = nn.Parameter(torch.randn(size) / len(self.order) ** 0.5)
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
         self.output_weight = nn.Parameter(torch.randn(size) / hidden**0.5)
         self.bias = nn.Parameter(torch.zeros(size[:2]))
-        self.label = Label(classes, hidden)
+        self.label = Label(self.classes, hidden)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        v = self.encode(self.in_order(x))  # (B, D, m) with m = levels - 1
+        v = self.indicators(self.in_order(x))  # (B, D, m) with m = levels - 1
         terms = torch.einsum("bdm,dmh->bdh", v, self.input_weight[self.order])
         before = F.pad(terms[:, :-1], (0, 0, 1, 0)).cumsum(1)  # (B, D, H), 0 for the first
         h = (self.hidden_bias + self.label(y).unsqueeze(1) + before).sigmoid()
@@ -64,4 +65,4 @@ class NADE(Autoregressive):
         a = (self.hidden_bias + self.label(y)).expand(len(x), -1)  # (B, H)
         for j in self.order.tolist():
             yield F.linear(a.sigmoid(), self.output_weight[j], self.bias[j])
-            a = a + self.encode(x[:, j]) @ self.input_weight[j]
+            a = a + self.indicators(x[:, j]) @ self.input_weight[j]

@@ -1,4 +1,4 @@
-"""Small parts: labels, levels, draws, and the checks of arguments."""
+"""Small parts: labels, levels, draws, and checks of orders and labels."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import constraints
 
+from ...checks import check_integers, event_shape
 from ...heads import OnGrid
 
 
@@ -26,7 +27,7 @@ class Label(nn.Module):
 
     def forward(self, y: Tensor | None) -> Tensor:
         check_labels(y, self.classes)
-        return self.vectors(y) if self.classes else self.zero
+        return self.vectors(y.long()) if self.classes else self.zero
 
 
 class Levels(constraints.Constraint):
@@ -72,36 +73,25 @@ def permutation(order: Sequence[int] | None, d: int) -> Tensor:
     """The order as a tensor (d,), 0, 1, ..., d - 1 if None; ValueError if it is none."""
     if order is None:
         return torch.arange(d)
-    order = torch.as_tensor(order)
+    order = torch.as_tensor(order, device="cpu")
     if order.is_floating_point() or sorted(order.flatten().tolist()) != list(range(d)):
-        raise ValueError(f"order: expected each of 0, ..., {d - 1} once, got {order.tolist()}")
-    return order.flatten().long()
+        raise ValueError(f"order: got {order.tolist()}, expected each of 0, ..., {d - 1} once")
+    return torch.tensor(order.flatten().tolist())  # where the parameters are made
 
 
-def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+def image_shape(shape: int | Sequence[int]) -> tuple[int, int, int]:
     """(channels, height, width), or ValueError: points have no neighbouring pixels."""
+    shape = event_shape(shape)
     if len(shape) != 3:
-        raise ValueError(f"shape: got {tuple(shape)}, expected (channels, height, width)")
-    return tuple(shape)
-
-
-def positive(argument: str, *sizes: int) -> None:
-    """Raise ValueError unless all sizes are positive integers."""
-    if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise ValueError(f"{argument}: got {sizes}, expected positive integers")
+        raise ValueError(f"shape: got {shape}, expected (channels, height, width)")
+    return shape
 
 
 def check_labels(y: Tensor | None, classes: int) -> None:
-    """Raise ValueError unless labels are there if, and only if, the model has classes."""
+    """Raise ValueError unless there are integer labels if, and only if, the model has classes."""
+    if y is not None:
+        check_integers(y)
     if (y is None) != (classes == 0):
         got = "none" if y is None else f"labels of shape {tuple(y.shape)}"
         expected = f"labels 0 to {classes - 1}" if classes else "none: it was built without classes"
         raise ValueError(f"y: got {got}, expected {expected}")
-
-
-def readable(x: Tensor) -> bool:
-    """Whether the values of x can be looked at without waiting for them.
-
-    On an accelerator that would hold up every update; there, `fit` checks the first batch.
-    """
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...checks import integer
 from .base import Autoregressive
-from .parts import Label, image_shape, positive
+from .parts import Label, image_shape
 
 
 class PixelCNN(Autoregressive):
@@ -38,23 +39,24 @@ class PixelCNN(Autoregressive):
 
     def __init__(
         self,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         levels: int = 2,
         width: int = 64,
         layers: int = 6,
         classes: int = 0,
     ):
-        channels = image_shape(shape)[0]
+        shape = image_shape(shape)
+        channels = shape[0]
         super().__init__(shape, levels, raster(shape), classes)
-        positive("width, layers", width, layers)
+        width, layers = integer("width", width), integer("layers", layers)
         width = -(-width // channels) * channels
         self.first = CausalConv(channels, channels, width, (4, 7), strict=True)
         self.spatial = nn.ModuleList(
             CausalConv(channels, width, width, (2, 3)) for _ in range(layers)
         )
         self.pointwise = nn.ModuleList(CausalConv(channels, width, width) for _ in range(layers))
-        self.last = CausalConv(channels, width, channels * (levels - 1))
-        self.label = Label(classes, width)
+        self.last = CausalConv(channels, width, channels * (self.levels - 1))
+        self.label = Label(self.classes, width)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         h = self.first(x) + self.label(y)[..., None, None]  # (B, width, H, W)
@@ -110,21 +112,22 @@ class GatedPixelCNN(Autoregressive):
 
     def __init__(
         self,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         levels: int = 2,
         width: int = 32,
         layers: int = 7,
         classes: int = 0,
     ):
-        channels = image_shape(shape)[0]
+        shape = image_shape(shape)
+        channels = shape[0]
         super().__init__(shape, levels, raster(shape), classes)
-        positive("width, layers", width, layers)
+        width, layers = integer("width", width), integer("layers", layers)
         width = -(-width // channels) * channels
-        first = GatedLayer(channels, channels, width, 7, classes, first=True)
-        others = (GatedLayer(channels, width, width, 3, classes) for _ in range(layers - 1))
+        first = GatedLayer(channels, channels, width, 7, self.classes, first=True)
+        others = (GatedLayer(channels, width, width, 3, self.classes) for _ in range(layers - 1))
         self.layers = nn.ModuleList([first, *others])
         self.inner = CausalConv(channels, width, width)
-        self.last = CausalConv(channels, width, channels * (levels - 1))
+        self.last = CausalConv(channels, width, channels * (self.levels - 1))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         v = h = x
@@ -258,7 +261,7 @@ def raster(shape: Sequence[int]) -> Tensor:
     tensor([0, 3, 1, 4, 2, 5])
     """
     channels, height, width = shape
-    return torch.arange(channels * height * width).view(channels, -1).T.flatten()
+    return torch.arange(channels * height * width, device="cpu").view(channels, -1).T.flatten()
 
 
 def by_channel(logits: Tensor, channels: int) -> Tensor:

@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...checks import integer
 from .base import Autoregressive
-from .parts import Label, positive
+from .parts import Label
 
 
 class Transformer(Autoregressive):
@@ -39,7 +40,7 @@ class Transformer(Autoregressive):
 
     def __init__(
         self,
-        shape: Sequence[int],
+        shape: int | Sequence[int],
         levels: int = 2,
         order: Sequence[int] | None = None,
         width: int = 64,
@@ -48,18 +49,19 @@ class Transformer(Autoregressive):
         classes: int = 0,
     ):
         super().__init__(shape, levels, order, classes)
-        positive("width, layers, heads", width, layers, heads)
+        width, layers = integer("width", width), integer("layers", layers)
+        heads = integer("heads", heads)
         if width % heads:
             raise ValueError(f"heads: got {heads}, expected a divisor of width {width}")
         self.start = nn.Parameter(torch.randn(width))  # BOS
-        self.embed = nn.Linear(levels - 1, width)
+        self.embed = nn.Linear(self.levels - 1, width)
         self.positions = nn.Parameter(0.1 * torch.randn(len(self.order), width))
-        self.label = Label(classes, width)
+        self.label = Label(self.classes, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.logits = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, levels - 1))
+        self.logits = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, self.levels - 1))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        v = self.encode(self.in_order(x))  # (B, D, levels - 1)
+        v = self.indicators(self.in_order(x))  # (B, D, levels - 1)
         start = self.start.expand(len(v), 1, -1)
         inputs = torch.cat([start, self.embed(v[:, :-1])], 1)  # (B, D, width), one step late
         h = inputs + self.positions + self.label(y).unsqueeze(1)
@@ -76,7 +78,7 @@ class Transformer(Autoregressive):
             for block, cache in zip(self.blocks, caches, strict=True):
                 h = block.step(h, cache, t)
             yield self.logits(h[:, 0])
-            inputs = self.embed(self.encode(x[:, j]))
+            inputs = self.embed(self.indicators(x[:, j]))
 
 
 class Block(nn.Module):
