@@ -7,9 +7,16 @@ BIN := .venv/bin
 # torch's threads otherwise spin while they wait: two notebooks at once on two cores then take
 # twenty times as long (measured: 163 s against 8 s)
 export OMP_WAIT_POLICY := PASSIVE
-# chapters run in book/, commands here: a relative data folder must mean the same to both
+# Chapters run in book/, commands here: a relative path must mean the same to both. The library
+# knows ~, and make's own functions for paths take a space for the end of one.
+from_here = $(if $(filter /% ~%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
 ifdef DGM_DATA
-export DGM_DATA := $(abspath $(DGM_DATA))
+override DGM_DATA := $(call from_here,$(value DGM_DATA))
+export DGM_DATA
+endif
+ifneq ($(filter %.npz,$(lastword $(value DGM_DATASET))),)
+override DGM_DATASET := $(call from_here,$(value DGM_DATASET))
+export DGM_DATASET
 endif
 export PYTHONWARNINGS ?= ignore::DeprecationWarning
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
@@ -42,8 +49,8 @@ reproduce: .venv/installed  ## scoreboard runs: make reproduce NAMES="vae-1 iwae
 	$(BIN)/python -m dgm.reproduce $(NAMES) $(addprefix --budget ,$(BUDGET))
 
 assignment: .venv/grading  ## make assignment CHAPTER=05-vae EXERCISES=vae-1,vae-3 OUTPUT=folder FORCE=1
-	@$(BIN)/python -m dgm.assignment "$(CHAPTER)" $(addprefix --exercises ,$(EXERCISES)) \
-		$(addprefix --output ,$(OUTPUT)) $(if $(filter 1,$(FORCE)),--force)
+	@$(BIN)/python -m dgm.assignment "$$CHAPTER" $${EXERCISES:+--exercises "$$EXERCISES"} \
+		$${OUTPUT:+--output "$$OUTPUT"} $(if $(filter 1,$(FORCE)),--force)
 
 lock: .venv/grading .venv/bench  ## write down the versions that are installed now
 	(echo '# The tested versions, which make uses as constraints; written by `make lock`.'; \
@@ -54,8 +61,8 @@ clean:
 	rm -rf .venv _build
 
 .venv/installed: requirements.txt $(wildcard requirements.lock) pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
-	$(PYTHON) -m venv .venv
+	"$(PYTHON:~/%=$(HOME)/%)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	"$(PYTHON:~/%=$(HOME)/%)" -m venv .venv
 	$(BIN)/pip install --upgrade --quiet pip
 	$(BIN)/pip install --quiet -r requirements.txt $(addprefix -c ,$(wildcard requirements.lock))
 	$(BIN)/pip install --quiet --no-deps --editable .

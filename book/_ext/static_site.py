@@ -77,6 +77,16 @@ def title_root(app: Sphinx, page: str, template: str, context: dict, doctree) ->
 # ---------------------------------------------------------------- assets and widgets
 
 
+def make_static(app: Sphinx) -> None:
+    """The folder `_static`, before anything can fail.
+
+    The theme copies the logo there even after a build that failed; without the folder that makes a
+    file of this name, and no later build could write into it.
+    """
+    if app.builder.format == "html":
+        Path(app.outdir, "_static").mkdir(parents=True, exist_ok=True)
+
+
 def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
     """Copy the one file of MathJax that the pages load."""
     if exception or app.builder.format != "html":
@@ -84,7 +94,7 @@ def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
     package = util.find_spec("sphinx-mathjax-offline")
     folder = Path(next(iter(package.submodule_search_locations)), "static", "mathjax")
     target = Path(app.outdir, "_static", "mathjax")
-    target.mkdir(parents=True, exist_ok=True)
+    target.mkdir(exist_ok=True)
     copy_asset_file(folder / MATHJAX, target)
 
 
@@ -133,7 +143,7 @@ def drop_widget_state(app: Sphinx, doctree: nodes.document) -> None:
 
 def facts() -> dict[str, str]:
     """The data set and the versions that this build used."""
-    data = os.environ.get("DGM_DATASET", "digits")
+    data = Path(os.environ.get("DGM_DATASET") or "digits").name  # of an .npz: not where it lies
     rows = {"Data set": data, "Processor cores": str(os.cpu_count())}
     rows["Python"] = platform.python_version()
     return rows | {package: metadata.version(package) for package in PACKAGES}
@@ -176,6 +186,7 @@ def setup(app: Sphinx) -> dict:
     app.add_config_value("comments_config", {}, "html", dict)
     app.add_directive("build-facts", BuildFacts)
     app.connect("config-inited", set_addresses, priority=100)
+    app.connect("builder-inited", make_static)
     app.connect("doctree-read", drop_widget_state)
     app.connect("doctree-resolved", keep_together)
     app.connect("html-page-context", describe, priority=400)  # before sphinxext.opengraph

@@ -256,7 +256,7 @@ def load(name=None, device=None) -> Dataset:
     if name in _TOYS:
         return _toy_dataset(name, device)
     if name.endswith(".npz"):
-        path = Path(name).expanduser()
+        path = Path(os.path.expanduser(name)).absolute()  # in messages: where it was looked for
         return _image_dataset(path.stem, _npz.read(path), device, source=path)
     if name not in _CLASSES:
         raise ValueError(
@@ -274,10 +274,11 @@ def load(name=None, device=None) -> Dataset:
 def _folder() -> Path:
     """The data folder: DGM_DATA, else `dgm` in the user's cache folder."""
     if os.environ.get("DGM_DATA"):
-        return Path(os.environ["DGM_DATA"]).expanduser()
+        return Path(os.path.expanduser(os.environ["DGM_DATA"]))
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "dgm"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dgm"
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))  # by its standard, ignored if relative
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "dgm"
 
 
 def _digits() -> dict[str, np.ndarray]:

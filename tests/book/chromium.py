@@ -29,7 +29,8 @@ FETCH = [
 
 def installed() -> str | None:
     """$CHROMIUM, or the first of the usual names on the PATH; None for playwright's own."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    given = os.path.expanduser(os.environ.get("CHROMIUM", ""))
+    return given or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def launch(playwright: Playwright) -> Browser:

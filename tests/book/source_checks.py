@@ -5,6 +5,7 @@ They need no build. test_sources.py applies them to the book, and each to an exa
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -198,6 +199,17 @@ def dead_widgets(cell: dict) -> list[str]:
     return [f"{name(cell)} uses {found[0]}"] if found else []
 
 
+def not_a_script(cell: dict) -> list[str]:
+    """A chapter's code runs without IPython too: as a script, or cell by cell in an editor."""
+    try:
+        tree = ast.parse(cell["source"])
+        compile(tree, name(cell), "exec")  # refuses what parses and cannot stand alone
+    except SyntaxError as error:
+        return [f"{name(cell)} is not plain Python: {error.msg}"]
+    known = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return [f"{name(cell)} uses {word}" for word in sorted(known & {"display", "get_ipython"})]
+
+
 FOLDERS = "home|Users|root|tmp|work|mnt|media|var|usr|opt|data|srv|content|kaggle"
 
 
@@ -278,6 +290,7 @@ CODE_CELL_CHECKS = (
     stray_outputs,
     long_source,
     dead_widgets,
+    not_a_script,
     bare_figures,
     unbalanced_markers,
     incomplete_metadata,

@@ -11,6 +11,7 @@ import pytest
 import static_site
 from checked_equations import read_checks
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 from static_site import pages_address
 
@@ -83,6 +84,40 @@ def test_the_address_follows_from_the_repository(repository, address):
 def test_the_examples_in_docstrings_hold(module):
     result = doctest.testmod(module)
     assert result.attempted and not result.failed
+
+
+def test_the_data_set_is_named_without_its_folder(monkeypatch):
+    for given, shown in (
+        ("/home/ada/my own.npz", "my own.npz"),
+        ("mnist", "mnist"),
+        ("", "digits"),
+    ):
+        monkeypatch.setenv("DGM_DATASET", given)
+        assert static_site.facts()["Data set"] == shown
+
+
+def test_a_build_that_fails_does_not_spoil_the_next(tmp_path):
+    source, out = tmp_path / "book", tmp_path / "out"
+    source.mkdir()
+    (source / "index.md").write_text("# Page\n")
+    (source / "icon.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    settings = {
+        "extensions": ["myst_parser", "static_site"],
+        "html_theme": "sphinx_book_theme",
+        "html_theme_options": {"logo": {"image_light": "icon.svg", "image_dark": "icon.svg"}},
+    }
+
+    def build(fails):
+        with patch_docutils(), docutils_namespace():
+            app = Sphinx(source, None, out, tmp_path / "trees", "html", settings, status=None)
+            if fails:
+                app.connect("source-read", lambda *_: 1 / 0)
+            app.build(force_all=True)
+
+    with pytest.raises(ExtensionError):
+        build(fails=True)
+    build(fails=False)
+    assert (out / "_static" / "icon.svg").is_file()
 
 
 # ---------------------------------------------------------------- whom a build is for

@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from dgm.assignment import __main__ as program
 from dgm.assignment import course, make_assignment, read_chapter
 from dgm.assignment.__main__ import main
 from dgm.assignment.cells import MARKERS, UNSOLVED
@@ -155,6 +156,14 @@ def test_the_program_prints_errors_without_a_traceback(monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["05-vea"])
     assert stop.value.code == 2 and "chapter: got '05-vea'" in capsys.readouterr().err
+
+
+def test_the_program_takes_a_folder_in_your_home_with_a_space(monkeypatch, tmp_path):
+    called = []
+    monkeypatch.setattr(program, "make_assignment", lambda *given: called.append(given) or (1, 2))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    main(["05-vae", "--exercises", "vae-1, va-kl", "--output", "~/my course"])
+    assert called == [("05-vae", ["vae-1", "va-kl"], tmp_path / "my course", False)]
 
 
 def test_make_says_that_nbgrader_could_not_be_installed(tmp_path):

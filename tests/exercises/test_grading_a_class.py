@@ -8,6 +8,7 @@ import csv
 import os
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import nbformat
@@ -15,6 +16,8 @@ import pytest
 
 from dgm.assignment import make_assignment, read_chapter
 from dgm.assignment.chapter import alternatives, mistakes, select
+from dgm.assignment.course import open_course
+from dgm.assignment.grading import grade_id
 
 HERE = Path(__file__).parent
 BOOK = HERE.parents[1] / "book"
@@ -22,6 +25,8 @@ NAME = "01-generative-models"
 LABELS = ["in-inverse-cdf", "in-uniform"]  # two points each
 QUANTILE, UNIFORM = select(read_chapter(NAME, BOOK), LABELS)
 LIMIT = 10  # seconds for a cell of a submission
+
+pytestmark = pytest.mark.filterwarnings("ignore:Object of type")  # nbgrader's use of SQLAlchemy
 
 HANGS = """
 def laplace(u, mu, b):
@@ -81,7 +86,7 @@ def warn(answer):
 
 @pytest.fixture
 def course(tmp_path):
-    folder = tmp_path / "course"
+    folder = tmp_path / "my course"
     make_assignment(NAME, LABELS, folder, book=BOOK, answers=HERE)
     right = QUANTILE.answer.source
     (also_right,) = alternatives(NAME, "in-inverse-cdf", HERE)
@@ -126,6 +131,11 @@ def nbgrader(folder, *arguments):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+def marks(folder):
+    with open_course(folder).gradebook as gradebook:
+        return {s.student.id: s.score for s in gradebook.find_assignment(NAME).submissions}
+
+
 def errors(folder, student):
     """What a student reads below the tests."""
     path = folder / "autograded" / student / NAME / f"{NAME}.ipynb"
@@ -164,3 +174,119 @@ def test_a_class_is_graded(course):
     with pytest.raises(RuntimeError, match="other exercises"):
         make_assignment(NAME, ["in-uniform"], course, True, BOOK, HERE)
     assert source.read_bytes() == before
+
+
+# ---------------------------------------------------------------- copies, and other metadata
+
+
+def answer(cells, label="in-inverse-cdf"):
+    return next(k for k, c in enumerate(cells) if grade_id(c) == f"{label}-solution")
+
+
+def copied(cell, source=None, **metadata):
+    """A copy as an editor makes it, with the metadata of the original."""
+    copy = deepcopy(cell)
+    copy.id = nbformat.v4.nbbase.random_cell_id()
+    copy.source = cell.source if source is None else source
+    copy.metadata.nbgrader |= metadata
+    return copy
+
+
+def copy_answer(cells):
+    """An answer copied to the end, to try something that does not work."""
+    cells.append(copied(cells[answer(cells)], function("raise ValueError")))
+
+
+def test_a_copied_answer_costs_nobody_a_mark(tmp_path):
+    make_assignment(NAME, LABELS, tmp_path, book=BOOK, answers=HERE)
+    hand_in(tmp_path, "ada", QUANTILE.answer.source, UNIFORM.answer.source)
+    hand_in(tmp_path, "ben", QUANTILE.answer.source, None, copy_answer)
+    hand_in(tmp_path, "cleo", None, UNIFORM.answer.source)
+    outcome = open_course(tmp_path).autograde(NAME, "*")
+    assert outcome["success"], outcome["log"]
+    assert marks(tmp_path) == {"ada": 4, "ben": 2, "cleo": 2}
+
+
+def split_answer(cells):
+    """An editor that splits a cell gives both parts its metadata."""
+    k = answer(cells)
+    cells.insert(k, copied(cells[k], "half = 0.5"))
+
+
+def copy_with_its_id(cells):
+    cells.insert(0, deepcopy(cells[answer(cells)]))
+
+
+def copy_tests(cells):
+    k = answer(cells) + 1
+    cells.insert(k, copied(cells[k]))
+
+
+def from_another_course(**metadata):
+    """A cell that nbgrader knows from elsewhere."""
+
+    def change(cells):
+        cells.insert(1, copied(cells[answer(cells)], "x = 1", grade_id="another", **metadata))
+
+    return change
+
+
+def metadata_is(value):
+    def change(cells):
+        cells.append(nbformat.v4.new_code_cell("x = 1", metadata={"nbgrader": value}))
+
+    return change
+
+
+def answer_as_text(cells):
+    k = answer(cells)
+    text = nbformat.v4.new_markdown_cell(cells[k].source, metadata=cells[k].metadata)
+    cells[k] = text
+
+
+def without_points(cells):
+    for cell in cells:
+        if "nbgrader" in cell.metadata:
+            cell.metadata.nbgrader.pop("points", None)
+            cell.metadata.nbgrader.schema_version = 1
+
+
+ODD = {
+    "split": split_answer,
+    "same-id": copy_with_its_id,
+    "tests": copy_tests,
+    "old": from_another_course(schema_version=0),
+    "new": from_another_course(schema_version=99),
+    "empty": metadata_is({}),
+    "null": metadata_is(None),
+    "text": metadata_is("solution"),
+    "list": metadata_is({"grade_id": [1], "solution": True, "schema_version": 3}),
+    "prose": answer_as_text,
+    "points": without_points,
+    "none": lambda cells: cells.clear(),
+}
+
+
+def test_no_metadata_stops_the_grading_of_a_class(tmp_path):
+    """All but the run itself: whatever stands in a submission, what is run is the assignment."""
+    make_assignment(NAME, LABELS, tmp_path, book=BOOK, answers=HERE)
+    for student, change in ODD.items():
+        hand_in(tmp_path, student, "laplace = 1", "uniform = 2", change)
+    old = hand_in(tmp_path, "colab")  # its notebooks have no ids of cells
+    notebook = nbformat.read(old, as_version=4)
+    for cell in notebook.cells:
+        del cell["id"]
+    notebook.nbformat_minor = 0
+    nbformat.write(notebook, old)
+    nbgrader = open_course(tmp_path)
+    nbgrader.config.Autograde.autograde_preprocessors = ["nbgrader.preprocessors.SaveAutoGrades"]
+    outcome = nbgrader.autograde(NAME, "*")
+    assert outcome["success"], outcome["log"]
+    fresh = nbformat.read(tmp_path / "source" / NAME / f"{NAME}.ipynb", as_version=4).cells
+    wanted = [grade_id(cell) for cell in fresh if grade_id(cell)]
+    for student in [*ODD, "colab"]:
+        path = tmp_path / "autograded" / student / NAME / f"{NAME}.ipynb"
+        cells = nbformat.read(path, as_version=4).cells
+        ids = [grade_id(cell) for cell in cells if "nbgrader" in cell.metadata]
+        assert ids == [name for name in wanted if student != "none" or "solution" not in name]
+        assert len({cell.id for cell in cells}) == len(cells)

@@ -5,6 +5,7 @@ import hashlib
 import math
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -790,7 +791,36 @@ def test_default_folder_is_the_cache(monkeypatch, tmp_path):
     assert data.load("mnist").test.y.tolist() == [9, 9, 9]
 
 
-REAL = os.environ.get("DGM_DATA", "")
+def test_folders_in_your_home_and_with_spaces(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DGM_DATA", "~/my data")
+    npz(tmp_path / "my data" / "mnist.npz", y_test=np.array([7, 7, 7]))
+    assert data.load("mnist").test.y.tolist() == [7, 7, 7]
+    npz(tmp_path / "my own.npz", y_test=np.array([8, 8, 8]))
+    monkeypatch.setenv("DGM_DATASET", "~/my own.npz")
+    assert data.load().name == "my own" and data.load().test.y.tolist() == [8, 8, 8]
+
+
+def test_a_relative_cache_folder_counts_for_none(monkeypatch, tmp_path):
+    """Chapters run in another folder than commands: each would have a cache of its own."""
+    monkeypatch.delenv("DGM_DATA")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    monkeypatch.chdir(tmp_path)
+    npz(tmp_path / "cache/dgm/mnist.npz", y_test=np.array([7, 7, 7]))
+    npz(tmp_path / ".cache/dgm/mnist.npz", y_test=np.array([8, 8, 8]))
+    assert data.load("mnist").test.y.tolist() == [8, 8, 8]
+
+
+def test_a_missing_file_is_named_with_the_folder_it_was_looked_for_in(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine.npz", "~nobody-here/mine.npz"):
+        with pytest.raises(ValueError, match=f"there is no file {re.escape(str(tmp_path / name))}"):
+            data.load(name)
+
+
+REAL = os.path.expanduser(os.environ.get("DGM_DATA", ""))
 
 
 @pytest.mark.skipif(

@@ -1,5 +1,6 @@
 """Numbers reach the prose: as glued outputs for the page, as variables for JupyterLab."""
 
+import sys
 from types import SimpleNamespace
 
 import IPython
@@ -38,3 +39,17 @@ def test_running_a_cell_again_may_change_what_is_said(notebook):
     say(error="0.12")
     say(error="0.13")
     assert variables["error"] == glued["error"] == "0.13"
+
+
+def test_in_a_script_nothing_is_said(monkeypatch):
+    monkeypatch.setattr(myst_nb, "glue", lambda *args, **options: pytest.fail("glued"))
+    say(error="0.12")
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    say(error="0.13")
+
+
+def test_without_myst_nb_the_prose_can_still_ask_the_kernel(notebook, monkeypatch):
+    variables, glued = notebook
+    monkeypatch.setitem(sys.modules, "myst_nb", None)
+    say(error="0.12")
+    assert variables["error"] == "0.12" and not glued

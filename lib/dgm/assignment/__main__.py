@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     exercises = options.exercises and options.exercises.replace(",", " ").split()
     try:
         student, instructor = make_assignment(
-            options.chapter, exercises, Path(options.output), options.force
+            options.chapter, exercises, Path(options.output).expanduser(), options.force
         )
     except (ValueError, FileExistsError, RuntimeError) as error:
         parser.exit(2, f"{error}\n")

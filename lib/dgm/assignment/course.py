@@ -24,9 +24,8 @@ c.Execute.timeout = 60  # seconds
 
 c.Autograde.sanitize_preprocessors = [
     "nbgrader.preprocessors.ClearOutput",
-    "nbgrader.preprocessors.DeduplicateIds",
     "nbgrader.preprocessors.OverwriteKernelspec",
-    "dgm.assignment.grading.Restore",  # set-up and tests as they were
+    "dgm.assignment.grading.Restore",  # set-up and tests as they were, each cell once
     "nbgrader.preprocessors.OverwriteCells",
     "nbgrader.preprocessors.CheckCellMetadata",
 ]

@@ -19,21 +19,28 @@ class Restore(preprocessors.NbGraderPreprocessor):
     """Lays a student's cells into a fresh copy of the assignment.
 
     What was edited, moved or deleted comes back where it was, but for answers: a deleted one stays
-    away. Cells that the student added stay in front of the cell they stood before.
+    away. Cells that the student added stay in front of the cell they stood before, and so do copies
+    of a cell, of which the first is the one that counts. All run, in the student's order.
+
+    Of the student's nbgrader metadata nothing is kept: an entry of another version, or the empty
+    one that nbgrader's own DeduplicateIds leaves, would end the grading of the whole class.
     """
 
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         task = resources["nbgrader"]
         path = Path("source", task["assignment"], f"{task['notebook']}.ipynb")
         fresh = [c for c in nbformat.read(path, as_version=4).cells if grade_id(c)]
-        wanted = {grade_id(cell) for cell in fresh}
+        wanted = [grade_id(cell) for cell in fresh]
+        nb = nbformat.v4.upgrade(nb)  # older notebooks, such as Colab's, have no ids of cells
         handed_in, added, own = {}, {}, []
         for cell in nb.cells:
-            if grade_id(cell) in wanted:
-                handed_in[grade_id(cell)] = cell
-                added[grade_id(cell)] = own
+            name = grade_id(cell)
+            if name in wanted and name not in handed_in:
+                handed_in[name] = cell
+                added[name] = own
                 own = []
             else:
+                cell.metadata.pop("nbgrader", None)
                 own.append(cell)
         nb.cells = []
         for cell in fresh:
@@ -42,13 +49,16 @@ class Restore(preprocessors.NbGraderPreprocessor):
             if kind(cell.metadata) != "solution":
                 nb.cells.append(cell)
             elif name in handed_in:
-                nb.cells.append(handed_in[name])
+                cell.source = handed_in[name].source
+                nb.cells.append(cell)
         nb.cells += own
         return nb, resources
 
 
 def grade_id(cell: NotebookNode) -> str | None:
-    return cell.metadata.get("nbgrader", {}).get("grade_id")
+    """What nbgrader knows a cell by; None for one that is not its own."""
+    metadata = cell.metadata.get("nbgrader")
+    return metadata.get("grade_id") if isinstance(metadata, dict) else None
 
 
 class Execute(preprocessors.Execute):

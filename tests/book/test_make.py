@@ -1,0 +1,111 @@
+"""`make`, with programs that only say how they were called: paths arrive as they were meant."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+PROGRAMS = ("jupyter", "jupyter-book", "pip", "pytest", "python", "ruff")
+SAYS = """#!/bin/sh
+set -- "${0##*/}" "$@" "DGM_DATA=$DGM_DATA" "DGM_DATASET=$DGM_DATASET"
+{ printf '%s|' "$@"; echo; } >> "$CALLS"
+"""
+
+
+def program(path: Path, text: str = SAYS) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone in a folder with a space in its name, where everything seems to be installed."""
+    folder = tmp_path / "a clone"
+    for name in PROGRAMS:
+        program(folder / ".venv" / "bin" / name)
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("installed", "grading", "bench"):
+        (folder / ".venv" / name).touch()
+    return folder
+
+
+def make(clone: Path, *arguments: str, **environment: str) -> list[list[str]]:
+    """The programs that were called, each with its arguments and its DGM_DATA and DGM_DATASET."""
+    ours = ("DGM_", "MAKE", "MFLAGS")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    calls = clone.parent / "calls"
+    subprocess.run(
+        ["make", "-C", str(clone), *arguments],
+        env=inherited | {"CALLS": str(calls)} | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line.split("|")[:-1] for line in calls.read_text(encoding="utf-8").splitlines()]
+
+
+def settings(calls: list[list[str]]) -> set[tuple[str, str]]:
+    return {tuple(word.partition("=")[2] for word in call[-2:]) for call in calls}
+
+
+@pytest.mark.parametrize("output", ["my course", "../Anna's course", '"the" course, 2', "~/course"])
+def test_an_assignment_goes_where_it_should(clone, output):
+    choice = ["CHAPTER=05-vae", "EXERCISES=vae-1 va-kl", f"OUTPUT={output}", "FORCE=1"]
+    (call,) = make(clone, "assignment", *choice)
+    options = ["--exercises", "vae-1 va-kl", "--output", output, "--force"]
+    assert call[:-2] == ["python", "-m", "dgm.assignment", "05-vae", *options]
+
+
+def test_what_is_not_given_is_not_passed_on(clone):
+    (call,) = make(clone, "assignment", "CHAPTER=05-vae")
+    assert call[:-2] == ["python", "-m", "dgm.assignment", "05-vae"]
+
+
+@pytest.mark.parametrize(
+    "given, meant",
+    [
+        ("/a path/with spaces", "/a path/with spaces"),
+        ("~/my data", "~/my data"),  # the library's to resolve
+        ("data", "{clone}/data"),
+        ("../my  data, $old", "{clone}/../my  data, $old"),
+    ],
+)
+@pytest.mark.parametrize("target", ["book", "test", "lab", "serve", "bench", "reproduce"])
+def test_the_data_folder_is_the_same_for_all(clone, target, given, meant):
+    """Chapters run in book/, commands in the root."""
+    calls = make(clone, target, DGM_DATA=given)
+    assert settings(calls) == {(meant.format(clone=clone), "")}
+    on_the_command_line = make(clone, target, f"DGM_DATA={given}")
+    assert settings(on_the_command_line) == settings(calls)
+
+
+@pytest.mark.parametrize(
+    "given, meant",
+    [
+        ("mnist", "mnist"),
+        ("mine.npz", "{clone}/mine.npz"),
+        ("sets/my own.npz", "{clone}/sets/my own.npz"),
+        ("~/mine.npz", "~/mine.npz"),
+        ("/sets/my own.npz", "/sets/my own.npz"),
+    ],
+)
+@pytest.mark.parametrize("target", ["book", "test", "lab", "serve"])
+def test_the_data_set_is_the_same_for_all(clone, target, given, meant):
+    calls = make(clone, target, DGM_DATASET=given)
+    assert settings(calls) == {("", meant.format(clone=clone))}
+    assert settings(make(clone, target, f"DGM_DATASET={given}")) == settings(calls)
+
+
+@pytest.mark.parametrize("python", ["{home}/a python/bin/python3", "~/a python/bin/python3"])
+def test_a_clone_is_set_up_by_any_python(clone, python):
+    program(clone.parent / "a python" / "bin" / "python3")
+    (clone / ".venv" / "installed").unlink()
+    home = str(clone.parent)
+    calls = make(clone, ".venv/installed", "PYTHON=" + python.format(home=home), HOME=home)
+    assert [call[0] for call in calls] == ["python3", "python3", "pip", "pip", "pip"]
+    assert (clone / ".venv" / "installed").exists()
