@@ -131,6 +131,7 @@ TABLE = {
     "UniformOneHot": lambda: prior(heads.UniformOneHot(3), (3,), one_hots(3)),
     "UniformOneHot, two": lambda: prior(heads.UniformOneHot((2, 3)), (2, 3), choices),
     "DiagonalNormal": lambda: head(heads.DiagonalNormal(4, 3), (3,)),
+    "DiagonalNormal, a matrix": lambda: head(heads.DiagonalNormal(4, (2, 3)), (2, 3)),
     "FullNormal": lambda: head(heads.FullNormal(4, 3), (3,)),
     "Bernoulli": lambda: head(heads.Bernoulli(4, 3), (3,), grid(2, 3)),
     "Bernoulli image": lambda: head(heads.Bernoulli(4, IMAGE), IMAGE, grid(2, *IMAGE)),

@@ -145,10 +145,19 @@ def test_the_moments_of_grey_levels_are_as_exact_as_its_logits():
     torch.testing.assert_close(p.variance, torch.tensor(5 / 36), rtol=1e-15, atol=0)
 
 
-@pytest.mark.parametrize("name", [*CONTINUOUS, *DISCRETE])
+SHAPED = CONTINUOUS | {
+    "Bernoulli": heads.Bernoulli,
+    "Categorical": partial(heads.Categorical, levels=np.int64(4)),
+    "DiagonalNormal": heads.DiagonalNormal,
+    "FullNormal": heads.FullNormal,
+    "OneHotCategorical": heads.OneHotCategorical,
+}
+
+
+@pytest.mark.parametrize("name", SHAPED)
 def test_an_event_shape_may_be_a_number(name):
-    build = CONTINUOUS[name] if name in CONTINUOUS else DISCRETE[name][0]
-    for shape in (5, np.int64(5), (5,)):
+    build = SHAPED[name]
+    for shape in (5, np.int64(5), (5,), (np.int64(5),)):
         p = build(3, shape)(torch.randn(2, 3))
         assert (p.batch_shape, p.event_shape) == ((2,), (5,))
 
@@ -159,6 +168,10 @@ def test_an_event_shape_may_be_a_number(name):
         (lambda: heads.GreyLevels(torch.zeros(2, 1)), "logits: got 1 levels, expected at least 2"),
         (lambda: heads.Normal(3, (2,), sigma=0.0), "sigma: got 0.0, expected a positive"),
         (lambda: heads.Normal(3, (2,), sigma=math.nan), "sigma: got nan"),
+        (lambda: heads.Normal(3, (2,), sigma=math.inf), "sigma: got inf"),
+        (lambda: heads.NormalPerPixel(3, (2,), floor=math.inf), "floor: got inf"),
+        (lambda: heads.Categorical(3, (2,), levels=2.5), "levels: got 2.5, expected at least 2"),
+        (lambda: heads.FullNormal(3, (2, 3)), r"latent: got \(2, 3\), expected the size of a vec"),
         (lambda: heads.NormalPerPixel(3, (2,), floor=-1.0), "floor: got -1.0"),
         (lambda: heads.Categorical(3, (2,), levels=1), "levels: got 1"),
         (lambda: heads.NormalPerPixel((4, 6, 6), (1, 8, 8)), "same height and width"),

@@ -127,10 +127,9 @@ class SideBySide(D.constraints.Constraint):
     """Vectors whose first coordinates lie in one set of vectors and the others in another.
 
     >>> bits = D.constraints.independent(D.constraints.boolean, 1)
-    >>> SideBySide([D.constraints.one_hot, bits], [3, 2])
-    3 coordinates OneHot(), 2 coordinates Independent(Boolean(), 1)
-    >>> SideBySide([D.constraints.one_hot, bits], [3, 2]).check(torch.tensor([0, 1, 0, 1, 1]))
-    tensor(True)
+    >>> support = SideBySide([D.constraints.one_hot, bits], [3, 2])
+    >>> support.check(torch.tensor([[0, 1, 0, 1, 1], [0, 1, 1, 1, 1]]))
+    tensor([ True, False])
     """
 
     event_dim = 1

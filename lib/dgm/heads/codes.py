@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from numbers import Integral
+from operator import index
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ class DiagonalNormal(nn.Module):
     The network puts out log sigma^2, which may have any sign; sigma = exp(log sigma^2 / 2) is
     positive whatever comes. `torch.distributions.Normal` takes the standard deviation sigma.
 
-    Shapes: (..., features) -> batch shape (...), event shape (latent,).
+    Shapes: (..., features) -> batch shape (...), event shape `latent`, a number or a tuple.
 
     >>> q = DiagonalNormal(400, 2)(torch.zeros(5, 400))
     >>> q.batch_shape, q.event_shape
@@ -79,13 +80,15 @@ class DiagonalNormal(nn.Module):
 
     prior = StandardNormal
 
-    def __init__(self, features: int, latent: int):
+    def __init__(self, features: int, latent: int | Sequence[int]):
         super().__init__()
-        self.parameters_of = to_event(features, (latent,), n=2)
+        self.dims = len(to_tuple(latent))
+        self.parameters_of = to_event(features, to_tuple(latent), n=2)
 
     def forward(self, features: Tensor) -> D.Distribution:
-        mu, log_var = self.parameters_of(features).unbind(-2)  # (..., latent) each
-        return D.Independent(D.Normal(mu, (0.5 * log_var).exp(), validate_args=False), 1)
+        mu, log_var = self.parameters_of(features).unbind(-self.dims - 1)  # (..., latent) each
+        q = D.Normal(mu, (0.5 * log_var).exp(), validate_args=False)
+        return D.Independent(q, self.dims, validate_args=False)
 
 
 class FullNormal(nn.Module):
@@ -96,6 +99,9 @@ class FullNormal(nn.Module):
 
     Shapes: (..., features) -> batch shape (...), event shape (latent,).
 
+    Raises:
+        ValueError: the code is no vector.
+
     Source: Kingma and Welling (2019), An Introduction to Variational Autoencoders, section 2.5.1.
 
     >>> q = FullNormal(400, 3)(torch.zeros(5, 400))
@@ -105,10 +111,13 @@ class FullNormal(nn.Module):
 
     prior = StandardNormal
 
-    def __init__(self, features: int, latent: int):
+    def __init__(self, features: int, latent: int | Sequence[int]):
         super().__init__()
-        self.mean = nn.Linear(features, latent)
-        self.factor = to_event(features, (latent, latent))
+        shape = to_tuple(latent)
+        if len(shape) != 1:
+            raise ValueError(f"latent: got {shape}, expected the size of a vector")
+        self.mean = nn.Linear(features, *shape)
+        self.factor = to_event(features, (*shape, *shape))
 
     def forward(self, features: Tensor) -> D.Distribution:
         raw = self.factor(features)  # (..., latent, latent)
@@ -163,4 +172,5 @@ def _one_hot(logits: Tensor, dims: int) -> D.Distribution:
 
 
 def to_tuple(shape: int | Sequence[int]) -> tuple[int, ...]:
-    return (int(shape),) if isinstance(shape, Integral) else tuple(shape)
+    """An event shape as plain ints, NumPy's integers too: torch's layers want no others."""
+    return (index(shape),) if isinstance(shape, Integral) else tuple(map(index, shape))

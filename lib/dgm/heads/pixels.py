@@ -1,6 +1,8 @@
 """Distributions of data given a code, p(x | z): likelihoods. Bernoulli also makes codes of bits."""
 
+import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +68,7 @@ class Normal(nn.Module):
         sigma: float | None = None,
     ):
         super().__init__()
-        if sigma is not None and not sigma > 0:
+        if sigma is not None and not 0 < sigma < math.inf:
             raise ValueError(f"sigma: got {sigma}, expected a positive standard deviation, or None")
         self.dims = len(to_tuple(shape))
         self.mean = to_event(features, to_tuple(shape))
@@ -112,7 +114,7 @@ class NormalPerPixel(nn.Module):
         self, features: int | tuple[int, int, int], shape: int | Sequence[int], floor: float = 0.05
     ):
         super().__init__()
-        if not floor > 0:
+        if not 0 < floor < math.inf:
             raise ValueError(f"floor: got {floor}, expected a positive standard deviation")
         self.dims = len(to_tuple(shape))
         self.floor = floor
@@ -143,10 +145,10 @@ class Categorical(nn.Module):
         self, features: int | tuple[int, int, int], shape: int | Sequence[int], levels: int = 256
     ):
         super().__init__()
-        if levels < 2:
+        if not isinstance(levels, Integral) or levels < 2:
             raise ValueError(f"levels: got {levels}, expected at least 2")
         self.dims = len(to_tuple(shape))
-        self.logits = to_event(features, to_tuple(shape), n=levels)
+        self.logits = to_event(features, to_tuple(shape), n=int(levels))
 
     def forward(self, features: Tensor) -> D.Distribution:
         logits = self.logits(features).movedim(-self.dims - 1, -1)  # (..., *shape, levels)
