@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch import distributions as D
 
-from .draws import innermost, name_of, positive, values_of
+from ..checks import integer
+from .draws import innermost, name_of, values_of
 from .reductions import advantage, mean
 
 
@@ -45,7 +46,7 @@ def pathwise(f: Callable, q: D.Distribution, k: int, reduce: Callable = mean) ->
             "its parameters; score_function can, and for a Bernoulli or OneHotCategorical exact, "
             "gumbel_softmax (biased) and straight_through (biased)"
         )
-    z = q.rsample((positive(k),))  # (k, B, *event)
+    z = q.rsample((integer("k", k),))  # (k, B, *event)
     return reduce(values_of(f, z, q))
 
 
@@ -89,7 +90,7 @@ def measure_valued(f: Callable, q: D.Distribution, k: int, reduce: Callable = me
             f"q: measure_valued cannot serve {name_of(q)}, it knows the weak derivatives of a "
             "Normal only; score_function can, and pathwise where q has rsample"
         )
-    k = positive(k)
+    k = integer("k", k)
     z = q.sample((k,))  # (k, B, *event)
     values = values_of(f, z, q)  # (k, B)
     r = reduce(values)  # (B,)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch import distributions as D
 
-from .draws import innermost, name_of, positive, values_of
+from ..checks import integer
+from .draws import innermost, name_of, values_of
 from .reductions import mean
 
 MOST_OUTCOMES = 2**20  # what `support` and `exact` are willing to enumerate
@@ -56,7 +57,7 @@ def gumbel_softmax(
 
 def _gumbel(k: int, logits: Tensor) -> Tensor:
     """Gumbel noise, minus the logarithm of an exponential variable: (k, *logits.shape)."""
-    return -logits.new_empty(positive(k), *logits.shape).exponential_().log()
+    return -logits.new_empty(integer("k", k), *logits.shape).exponential_().log()
 
 
 def straight_through(f: Callable, q: D.Distribution, k: int, reduce: Callable = mean) -> Tensor:
@@ -82,7 +83,7 @@ def straight_through(f: Callable, q: D.Distribution, k: int, reduce: Callable = 
     tensor([3.])
     """
     _relaxable(q, "straight_through")
-    z = q.sample((positive(k),))  # (k, B, *event)
+    z = q.sample((integer("k", k),))  # (k, B, *event)
     z = z + (q.mean - q.mean.detach())  # adds exactly zero
     return reduce(values_of(f, z, q))
 
@@ -115,7 +116,7 @@ def exact(f: Callable, q: D.Distribution, k: int, reduce: Callable = mean) -> Te
     >>> exact(lambda z: z.sum(-1), q, k=1)
     tensor([0.7000])
     """
-    k = positive(k)
+    k = integer("k", k)
     z = support(q)  # (S, *event)
     batch, event = q.batch_shape, q.event_shape
     z = z.reshape(-1, *[1] * len(batch), *event).expand(-1, *batch, *event)  # (S, B, *event)

@@ -1,11 +1,12 @@
 """What the estimators share: evaluating f at draws of q, and naming q in messages."""
 
 from collections.abc import Callable
-from numbers import Integral
 
 import torch
 from torch import Tensor
 from torch import distributions as D
+
+from ..checks import readable
 
 
 def innermost(q: D.Distribution) -> D.Distribution:
@@ -36,21 +37,11 @@ def between_outcomes(z: Tensor, q: D.Distribution) -> bool:
     """
     if getattr(z, "relaxed", False):
         return True
-    readable = z.device.type == "cpu" and not torch.compiler.is_compiling()
-    if not (q.support.is_discrete and z.is_floating_point() and readable):
+    if not (q.support.is_discrete and z.is_floating_point() and readable(z)):
         return False
     near = z.round()
     near = torch.where((z - near).abs() < 4 * torch.finfo(z.dtype).eps, near, z)
     return not bool(q.support.check(near).all())
-
-
-def positive(k: int, name: str = "k") -> int:
-    """k as an int, a NumPy integer too, or ValueError unless it is a whole number from 1 on."""
-    if not isinstance(k, Integral):
-        raise ValueError(f"{name}: got {k}, expected a whole number, at least 1")
-    if k < 1:
-        raise ValueError(f"{name}: got {k}, expected at least 1")
-    return int(k)
 
 
 def name_of(q: D.Distribution) -> str:

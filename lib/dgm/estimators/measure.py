@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch import distributions as D
 
-from .draws import positive
+from ..checks import integer
 
 
 def gradient_samples(
@@ -42,7 +42,7 @@ def gradient_samples(
     >>> g.shape, bool((g.mean() - 6).abs() < 0.1), bool((g.var() - 4).abs() < 0.3)
     (torch.Size([10000]), True, True)
     """
-    draws = positive(draws, "draws")
+    draws = integer("draws", draws)
     copies = [p.detach().expand(draws, *p.shape).clone().requires_grad_() for p in parameters]
     f, q = problem(*copies)
     if q.batch_shape[:1] != (draws,):

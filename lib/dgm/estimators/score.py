@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch import distributions as D
 
-from .draws import positive, values_of
+from ..checks import integer
+from .draws import values_of
 from .reductions import advantage, mean
 
 
@@ -49,7 +50,7 @@ def score_function(
     >>> logits.grad
     tensor([0., 0., 0., 0.])
     """
-    z = q.sample((positive(k),))  # (k, B, *event)
+    z = q.sample((integer("k", k),))  # (k, B, *event)
     values = values_of(f, z, q)  # (k, B)
     r = reduce(values)  # (B,)
     with torch.no_grad():  # the factor of the score is a constant

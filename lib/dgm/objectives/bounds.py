@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch import distributions as D
 
-from ..checks import check_event
+from ..checks import check_event, integer
 from ..estimators import innermost, logmeanexp, pathwise
-from ..estimators.draws import between_outcomes, positive
+from ..estimators.draws import between_outcomes
 from ..protocols import LatentVariable, given
 from .divergences import check_same_codes, closed_form_kl, kl_per_coordinate
 
@@ -196,7 +196,7 @@ def dreg(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 50)
             f"model: a posterior of {type(innermost(q)).__name__} codes has no differentiable "
             "draws; use iwae with the score_function estimator"
         )
-    draws = q.rsample((positive(k),))  # (k, B, latent), functions of phi
+    draws = q.rsample((integer("k", k),))  # (k, B, latent), functions of phi
     with torch.enable_grad():
         z = draws.detach().requires_grad_()  # the same numbers, functions of nothing
         log_joint = log_likelihood(z) + p.log_prob(z)  # (k, B)

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 from torch import distributions as D
 
-from ..checks import check_event
+from ..checks import check_event, integer
 from ..estimators import innermost
-from ..estimators.draws import positive
 from ..protocols import LatentVariable, given
 
 
@@ -62,7 +61,7 @@ def fisher(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 1
     torch.Size([5])
     """
     check_event(model, x, y)
-    k = positive(k)
+    k = integer("k", k)
     x = x.repeat(k, *[1] * (x.dim() - 1))  # (k B, *event): a copy for each draw
     label = given(model, None if y is None else y.repeat(k))
     with torch.enable_grad():
