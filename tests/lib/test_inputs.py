@@ -23,6 +23,7 @@ VECTORS = {
     "bernoulli": lambda: models.BernoulliMixture(PIXELS, 2),
     "RBM": lambda: models.RBM(PIXELS, 3),
 }
+FITTED = [name for name in VECTORS if name != "RBM"]  # by gradients alone
 SEQUENCES = {
     "FVSBN": models.FVSBN,
     "NADE": lambda *a, **k: models.NADE(*a, hidden=4, **k),
@@ -89,7 +90,7 @@ def test_x_is_a_tensor_of_the_models_own_type_and_shape(name):
     assert seen >= 3
 
 
-@pytest.mark.parametrize("name", VECTORS)
+@pytest.mark.parametrize("name", FITTED)
 def test_what_fits_a_model_looks_at_every_value(name):
     model, x = VECTORS[name](), binary()
     bad = [
@@ -108,7 +109,7 @@ def test_what_fits_a_model_looks_at_every_value(name):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("name", VECTORS)
+@pytest.mark.parametrize("name", FITTED)
 def test_a_model_keeps_its_type(name, dtype):
     model, x = VECTORS[name]().to(dtype), binary().to(dtype)
     for _, call in calls(model, LOOK_AT_VALUES):
