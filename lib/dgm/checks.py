@@ -60,7 +60,7 @@ def sizes(argument: str, value) -> tuple[int, ...]:
     return tuple(int(n) for n in parts)
 
 
-def event_shape(shape) -> tuple[int, ...]:
+def event_shape(shape, argument: str = "shape") -> tuple[int, ...]:
     """The shape of an event as a tuple, of one size at least; the integer n means (n,).
 
     Raises:
@@ -69,9 +69,25 @@ def event_shape(shape) -> tuple[int, ...]:
     >>> event_shape(2), event_shape([1, 8, 8])
     ((2,), (1, 8, 8))
     """
-    parts = sizes("shape", shape)
+    parts = sizes(argument, shape)
     if not parts:
-        raise ValueError(f"shape: got {shape!r}, expected at least one size")
+        raise ValueError(f"{argument}: got {shape!r}, expected at least one size")
+    return parts
+
+
+def image_shape(shape) -> tuple[int, int, int]:
+    """The shape of an image as a tuple.
+
+    Raises:
+        ValueError: it is not (channels, height, width): points have no neighbouring pixels.
+
+    >>> image_shape((2,))
+    Traceback (most recent call last):
+    ValueError: shape: got (2,), expected (channels, height, width)
+    """
+    parts = event_shape(shape)
+    if len(parts) != 3:
+        raise ValueError(f"shape: got {parts}, expected (channels, height, width)")
     return parts
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from .checks import event_shape, integer, sizes
+from .checks import event_shape, image_shape, integer, sizes
 
 
 class Features(nn.Sequential):
@@ -60,7 +60,7 @@ def mlp(inputs: int | Sequence[int], *hidden: int, activation=nn.ReLU) -> Featur
     >>> mlp((1, 8, 8), 400, 200)(torch.zeros(5, 3, 1, 8, 8)).shape
     torch.Size([5, 3, 200])
     """
-    shape = sizes("inputs", inputs)
+    shape = event_shape(inputs, "inputs")
     widths = [math.prod(shape), *sizes("hidden", hidden)]
     layers: list[nn.Module] = [nn.Flatten(-len(shape))] if len(shape) > 1 else []
     for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
@@ -88,7 +88,7 @@ def conv_encoder(shape: Sequence[int], width: int = 32) -> Features:
     >>> conv_encoder((1, 28, 28))(torch.zeros(5, 1, 28, 28)).shape
     torch.Size([5, 2048])
     """
-    shape, width = event_shape(shape), integer("width", width)
+    shape, width = image_shape(shape), integer("width", width)
     sides, channels = _pyramid(shape, width)
     layers: list[nn.Module] = []
     for c_in, c_out in zip([shape[0], *channels[:-1]], channels, strict=True):
@@ -117,7 +117,7 @@ def conv_decoder(latent: int, shape: Sequence[int], width: int = 32) -> Features
     >>> conv_decoder(2, (1, 28, 28))(torch.zeros(3, 5, 2)).shape
     torch.Size([3, 5, 32, 28, 28])
     """
-    latent, shape, width = integer("latent", latent), event_shape(shape), integer("width", width)
+    latent, shape, width = integer("latent", latent), image_shape(shape), integer("width", width)
     sides, channels = _pyramid(shape, width)
     sides, channels = sides[::-1], [*channels[::-1], width]  # from the small map to the full image
     h, w = sides[0]
@@ -172,10 +172,8 @@ def to_event(
     return nn.Sequential(*layers, nn.Unflatten(-3, full[:-2])) if n > 1 else layers[0]
 
 
-def _pyramid(shape: tuple[int, ...], width: int) -> tuple[list[tuple[int, int]], list[int]]:
+def _pyramid(shape: tuple[int, int, int], width: int) -> tuple[list[tuple[int, int]], list[int]]:
     """Sides of the images from full size down, and the channels after each halving."""
-    if len(shape) != 3:
-        raise ValueError(f"shape: got {shape}, expected (channels, height, width)")
     sides = [(shape[1], shape[2])]
     while min(sides[-1]) > 4:
         h, w = sides[-1]

@@ -16,6 +16,15 @@ from dgm.train.ctrl_c import CtrlC
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
+
+@pytest.fixture(autouse=True)
+def heard():
+    """Ctrl-C as in a terminal; a shell lets what it starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 FOLDER = str(Path(dgm.train.__file__).parent)
 X = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
 

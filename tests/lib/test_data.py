@@ -364,14 +364,14 @@ def test_toys_are_fixed_and_need_no_binarising(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: toys.ring(modes=0), "modes must be a positive integer, got 0"),
-        (lambda: toys.ring(modes=2.5), "modes must be a positive integer, got 2.5"),
-        (lambda: toys.ring(radius=-1.0), "radius must be a positive number, got -1.0"),
-        (lambda: toys.ring(sigma=math.nan), "sigma must be a positive number, got nan"),
-        (lambda: toys.grid(side=0), "side must be a positive integer, got 0"),
-        (lambda: toys.grid(spacing=0), "spacing must be a positive number, got 0"),
-        (lambda: toys.moons(points=-3), "points must be a positive integer, got -3"),
-        (lambda: toys.spirals(sigma="a"), "sigma must be a positive number, got 'a'"),
+        (lambda: toys.ring(modes=0), "modes: got 0, expected an integer of at least 1"),
+        (lambda: toys.ring(modes=2.5), "modes: got 2.5, expected an integer of at least 1"),
+        (lambda: toys.ring(radius=-1.0), "radius: got -1.0, expected a positive number"),
+        (lambda: toys.ring(sigma=math.nan), "sigma: got nan, expected a positive number"),
+        (lambda: toys.grid(side=0), "side: got 0, expected an integer of at least 1"),
+        (lambda: toys.grid(spacing=0), "spacing: got 0, expected a positive number"),
+        (lambda: toys.moons(points=-3), "points: got -3, expected an integer of at least 1"),
+        (lambda: toys.spirals(sigma="a"), "sigma: got 'a', expected a positive number"),
     ],
 )
 def test_bad_toys(make, message):

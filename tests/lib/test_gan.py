@@ -156,7 +156,7 @@ def test_labels_choose_what_is_made_and_how_it_is_judged():
         ),
         (lambda: Generator.conv((2,)), "expected .channels, height, width"),
         (lambda: models.Critic.conv((2,)), "expected .channels, height, width"),
-        (lambda: Generator.mlp((2,), latent=0), "expected positive integers"),
+        (lambda: Generator.mlp((2,), latent=0), "latent: got 0, expected an integer"),
     ],
 )
 def test_bad_input(act, message):

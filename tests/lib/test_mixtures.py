@@ -397,7 +397,10 @@ def test_as_many_components_as_points():
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: GaussianMixture((2,), components=0), "components: got 0, expected at least 1"),
+        (
+            lambda: GaussianMixture((2,), components=0),
+            "components: got 0, expected an integer of at least 1",
+        ),
         (lambda: BernoulliMixture((2,), components=-1), "components: got -1"),
         (
             lambda: GaussianMixture((2,), covariance="tied"),

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -202,15 +203,26 @@ def test_float32_stays_float32():
     assert model.log_partition().dtype == torch.float32
 
 
+def test_numpy_integers_are_integers():
+    model = RBM(np.int64(4), hidden=np.int64(3))
+    assert model.sample(np.int64(2), steps=np.int64(3)).shape == (2, 4)
+    torch.manual_seed(0)
+    x = model.gibbs(torch.ones(2, 4), steps=np.int64(3))
+    torch.manual_seed(0)
+    assert torch.equal(x, model.gibbs(torch.ones(2, 4), steps=3))
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: RBM((4,), hidden=0), "hidden: got 0, expected at least 1"),
+        (lambda: RBM((4,), hidden=0), "hidden: got 0, expected an integer of at least 1"),
         (lambda: RBM((21,), hidden=21).log_partition(), "smaller layer has 21 units"),
         (lambda: RBM((1, 8, 8)).log_prob(torch.ones(2, 1, 8, 8)), "at most 20"),
         (lambda: RBM((4,)).free_energy(torch.ones(2, 5)), r"x: got shape \(2, 5\)"),
         (lambda: RBM((4,)).gibbs(torch.ones(2, 4), steps=0), "steps: got 0"),
         (lambda: RBM((4,)).sample(2, steps=0), "steps: got 0"),
+        (lambda: RBM((4,)).gibbs(torch.ones(2, 4), steps=2.0), "steps: got 2.0"),
+        (lambda: RBM((4,)).energy(torch.ones(2, 4), torch.ones(2, 1)), r"h: got shape \(2, 1\)"),
     ],
 )
 def test_bad_input(act, message):

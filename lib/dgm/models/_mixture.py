@@ -92,8 +92,8 @@ class Mixture(nn.Module):
         tiny = torch.finfo(r.dtype).tiny
         counts = r.sum(0).clamp_min(tiny)  # (components,), N_k
         shares = r / counts  # (N, components), columns with sum one
-        self.weight_logits.copy_(counts.log() - math.log(len(x)))
         self._update_components(x, shares, counts > tiny)
+        self.weight_logits.copy_(counts.log() - math.log(len(x)))
 
     @torch.no_grad()
     def fit(self, x: Tensor, y: Tensor | None = None) -> "Mixture":

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
-from ..checks import event_shape, integer, likelihood_at_zero, one_hot, sizes
+from ..checks import event_shape, image_shape, integer, likelihood_at_zero, one_hot, sizes
 
 
 class ConditionalVAE(nn.Module):
@@ -123,7 +123,7 @@ class ConditionalVAE(nn.Module):
         learned_prior: bool = False,
     ) -> "ConditionalVAE":
         """Convolutions of the image, to which the label adds `classes` constant channels."""
-        shape, latent = event_shape(shape), integer("latent", latent)
+        shape, latent = image_shape(shape), integer("latent", latent)
         classes = integer("classes", classes)
         return cls._of(
             nets.conv_encoder((shape[0] + classes, *shape[1:]), width),

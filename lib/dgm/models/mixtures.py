@@ -109,6 +109,8 @@ class GaussianMixture(Mixture):
 
     def _update_components(self, x: Tensor, shares: Tensor, alive: Tensor) -> None:
         """x (N, D), shares (N, K) with column sums one, alive (K,)."""
+        if self.covariance == "full":
+            check_digits(self.mean)
         mean = shares.T @ x  # (K, D)
         assign(self.mean, mean, alive)
         if self.covariance == "full":

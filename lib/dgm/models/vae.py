@@ -1,7 +1,6 @@
 """Variational autoencoders: a latent-variable model made of three parts."""
 
 from collections.abc import Callable, Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +71,7 @@ class VAE(nn.Module):
     def mlp(
         cls,
         shape: int | Sequence[int],
-        latent: int = 2,
+        latent: int | Sequence[int] = 2,
         hidden: int | Sequence[int] = (400,),
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
@@ -81,14 +80,14 @@ class VAE(nn.Module):
 
         Args:
             shape: event shape of the data.
-            latent: size of a code.
+            latent: size of a code; of `heads.OneHotCategorical` also (variables, values).
             hidden: widths of the encoder's hidden layers.
             posterior: a head, called with (features, latent). The prior is the one the head
                 names, and N(0, I) where it names none.
             likelihood: a head, called with (features, shape).
         """
-        shape, latent = event_shape(shape), integer("latent", latent)
-        hidden = sizes("hidden", hidden)
+        shape, hidden = event_shape(shape), sizes("hidden", hidden)
+        latent = latent_size(latent)
         return cls._of(
             nets.mlp(shape, *hidden),
             nets.mlp(latent, *reversed(hidden)),
@@ -161,9 +160,12 @@ class VAE(nn.Module):
         shape, latent = event_shape(shape), sizes("latent", latent)
         if len(latent) != 2:
             raise ValueError(f"latent: got {latent}, expected two sizes, of z_1 and z_2")
-        if isinstance(hidden, Integral) or len(hidden) != 2:
-            raise ValueError(f"hidden: got {hidden}, expected widths for z_1 and widths for z_2")
-        (m1, m2), (lower, upper) = latent, (sizes("hidden", widths) for widths in hidden)
+        try:
+            below, above = hidden
+        except (TypeError, ValueError):
+            expected = "widths for z_1 and widths for z_2"
+            raise ValueError(f"hidden: got {hidden!r}, expected {expected}") from None
+        (m1, m2), lower, upper = latent, sizes("hidden", below), sizes("hidden", above)
 
         def between(n_in, n_out, widths):
             features = nets.mlp(n_in, *widths)
@@ -187,6 +189,16 @@ class VAE(nn.Module):
             getattr(posterior, "prior", heads.StandardNormal)(latent),
             shape,
         )
+
+
+def latent_size(latent: int | Sequence[int]) -> int | tuple[int, ...]:
+    """The size of a code as heads take it: one number as an integer, several as a tuple.
+
+    >>> latent_size([2]), latent_size((3, 5))
+    (2, (3, 5))
+    """
+    parts = sizes("latent", latent)
+    return integer("latent", *parts) if len(parts) == 1 else parts
 
 
 class FirstOf(nn.Module):

@@ -53,7 +53,7 @@ class Autoregressive(nn.Module):
         self.levels = integer("levels", levels, at_least=2)
         self.classes = integer("classes", classes, at_least=0)
         self.conditional = self.classes > 0
-        self.register_buffer("order", permutation(order, math.prod(self.shape)))
+        self.register_buffer("order", torch.tensor(permutation(order, math.prod(self.shape))))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The logits of all conditionals: (B, *shape), on the grid -> (B, *shape, levels - 1)."""

@@ -110,7 +110,7 @@ class MADE(Autoregressive):
 
         It is a good model if the network was trained for that order too: see `order_agnostic`.
         """
-        order = permutation(order, len(self.order)).to(self.order.device)
+        order = torch.tensor(permutation(order, len(self.order)), device=self.order.device)
         other = copy.copy(self)  # shallow: the parameters are the same ones
         other._buffers = {**self._buffers, "order": order}
         return other

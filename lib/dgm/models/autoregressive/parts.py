@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from ...checks import check_integers, event_shape
+from ...checks import check_integers
 from ...heads import OnGrid
 
 
@@ -69,22 +69,14 @@ def inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:
     return (u.unsqueeze(-1) >= cumulative).sum(-1)
 
 
-def permutation(order: Sequence[int] | None, d: int) -> Tensor:
-    """The order as a tensor (d,), 0, 1, ..., d - 1 if None; ValueError if it is none."""
+def permutation(order: Sequence[int] | None, d: int) -> list[int]:
+    """The order, 0, 1, ..., d - 1 if None, as Python's integers; ValueError if it is none."""
     if order is None:
-        return torch.arange(d)
+        return list(range(d))
     order = torch.as_tensor(order, device="cpu")
     if order.is_floating_point() or sorted(order.flatten().tolist()) != list(range(d)):
         raise ValueError(f"order: got {order.tolist()}, expected each of 0, ..., {d - 1} once")
-    return torch.tensor(order.flatten().tolist())  # where the parameters are made
-
-
-def image_shape(shape: int | Sequence[int]) -> tuple[int, int, int]:
-    """(channels, height, width), or ValueError: points have no neighbouring pixels."""
-    shape = event_shape(shape)
-    if len(shape) != 3:
-        raise ValueError(f"shape: got {shape}, expected (channels, height, width)")
-    return shape
+    return order.flatten().tolist()
 
 
 def check_labels(y: Tensor | None, classes: int) -> None:

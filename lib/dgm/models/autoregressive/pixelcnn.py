@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...checks import integer
+from ...checks import image_shape, integer
 from .base import Autoregressive
-from .parts import Label, image_shape
+from .parts import Label
 
 
 class PixelCNN(Autoregressive):
