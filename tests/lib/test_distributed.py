@@ -30,7 +30,7 @@ LIBRARY = Path(_device.__file__).parents[1]
 # each process is a fork of one that has imported torch, not a new interpreter: 0.1 s against 3 s
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["pytest", "dgm.reproduce.__main__", "torch._dynamo"])
-PATIENCE = 300  # seconds, where all is over in two: only a process that waits in vain needs them
+PATIENCE = 600  # seconds, where all is over in two: only a process that waits in vain needs them
 
 
 @pytest.fixture(autouse=True)
