@@ -31,7 +31,8 @@ book: .venv/installed  ## build the book, running every chapter: _build/html/ind
 test: .venv/installed .venv/grading .venv/bench  ## lint, library, equations, exercises, notebooks, then the built book
 	$(BIN)/ruff check . && $(BIN)/ruff format --check lib tests book
 	$(BIN)/pytest -n 2 --doctest-modules lib tests --ignore tests/book/test_site.py
-	$(BIN)/pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 120 book
+	$(BIN)/pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
+		--nbval-kernel-startup-timeout 300 book
 	$(MAKE) book
 	$(BIN)/pytest tests/book/test_site.py
 

@@ -47,4 +47,5 @@ def launch(playwright: Playwright) -> Browser:
 
 
 def start(playwright: Playwright) -> Browser:
-    return playwright.chromium.launch(executable_path=installed(), args=FLAGS)
+    # three minutes: a browser that starts slowly must not count as none
+    return playwright.chromium.launch(executable_path=installed(), args=FLAGS, timeout=180_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import math
@@ -19,6 +20,7 @@ import pytest
 import static_site
 import torch
 from PIL import Image
+from playwright.sync_api import expect
 from torch.distributions import Normal
 
 from dgm import figures
@@ -92,6 +94,14 @@ def opened(browser, page):
     yield tab
     context.close()
     assert trouble == []
+
+
+@pytest.fixture
+def stopped(opened):
+    """The opened page with a clock that only the test moves, however slow the machine is."""
+    opened.clock.install(time=0)
+    opened.clock.pause_at(1000)
+    return opened
 
 
 def nth(tab, name: str):
@@ -182,8 +192,9 @@ def test_arrow_keys_step_and_home_returns(opened, made):
     keys(opened, plane)
     settled(opened)
     assert shown_z(opened) == pytest.approx([0.2 + 2 * step, 0.1 + 5 * step], abs=0.01)
+    opened.evaluate("addEventListener('keydown', (e) => { window.kept = e.defaultPrevented; })")
     opened.keyboard.press("ArrowDown")
-    opened.wait_for_timeout(200)  # in which the page could scroll
+    assert opened.evaluate("kept")  # from scrolling the page
     assert opened.evaluate("scrollY") == scrolled
     opened.keyboard.press("Home")
     settled(opened)
@@ -225,14 +236,19 @@ def test_the_dead_zone_is_where_no_code_is_near(opened, made):
     assert 0.2 < live < 0.8 and live - 0.1 < white < live + 0.02
 
 
-def test_screen_readers_are_told_at_rest_and_not_while_dragging(opened):
-    region = nth(opened, "plane").locator("[aria-live=polite]")
-    opened.wait_for_timeout(800)
+def test_screen_readers_are_told_at_rest_and_not_while_dragging(stopped):
+    region = nth(stopped, "plane").locator("[aria-live=polite]")
+    stopped.clock.run_for(2000)
     assert region.inner_text() == ""  # nothing was moved yet
-    plane, image = nth(opened, "plane").locator("canvas").all()
-    drag(opened, plane)
-    assert region.inner_text() == ""
-    opened.wait_for_timeout(900)
+    plane, image = nth(stopped, "plane").locator("canvas").all()
+    stopped.mouse.move(*at(plane, 0.4, 0.4))
+    stopped.mouse.down()
+    for k in range(8):  # for longer than the reader has to rest
+        stopped.mouse.move(*at(plane, 0.4 + 0.05 * k, 0.3))
+        stopped.clock.run_for(200)
+        assert region.inner_text() == ""
+    stopped.mouse.up()
+    stopped.clock.run_for(900)
     assert "Nearest training code" in region.inner_text()
     assert region.inner_text() in image.get_attribute("aria-label")
 
@@ -261,14 +277,17 @@ def test_sliders_show_the_pictures_and_say_what_they_show(opened, made):
     assert image.evaluate("(i) => i.decode().then(() => i.naturalWidth)") == 4
 
 
-def test_play_runs_to_the_end_once(opened):
-    figure = nth(opened, "frames")
+def test_play_runs_to_the_end_once(stopped):
+    figure = nth(stopped, "frames")
     image, play = figure.locator("img"), figure.locator("button")
     play.click()
-    assert "Pause" in play.inner_text()
-    opened.wait_for_function("(i) => i.alt === 'm is 1, whole'", arg=image.element_handle())
-    opened.wait_for_function("(i) => i.alt === 'm is 4, whole'", arg=image.element_handle())
-    opened.wait_for_function("(b) => b.textContent.includes('Play')", arg=play.element_handle())
+    for m in (0, 1, 4):
+        assert "Pause" in play.inner_text()
+        assert image.get_attribute("alt") == f"m is {m}, whole"
+        stopped.clock.run_for(600)
+    assert "Play" in play.inner_text()
+    stopped.clock.run_for(2000)
+    assert image.get_attribute("alt") == "m is 4, whole"
 
 
 def sums(figure) -> list[list[float]]:
@@ -341,15 +360,14 @@ def test_dragging_in_the_plot_moves_q_there(opened, made):
     assert float(mean.input_value()) == pytest.approx(wanted, abs=0.04)
 
 
-def test_what_does_not_fit_into_the_bars_is_said(opened):
-    figure = nth(opened, "two modes")
+def test_what_does_not_fit_into_the_bars_is_said(stopped):
+    figure = nth(stopped, "two modes")
     for slider, key in zip(figure.locator("input").all(), ("Home", "Home"), strict=True):
         slider.press(key)  # q narrow, far from the posterior
-    settled(opened)
+    stopped.clock.run_for(900)
     words = figure.locator("svg text").all_text_contents()
     assert {"ELBO: beyond the left end", "reconstruction: beyond the left end"} <= set(words)
     assert span(figure, "elbo")[0] == span(figure, "elbo")[1]
-    opened.wait_for_timeout(900)
     said = figure.locator("[aria-live=polite]").inner_text()
     assert said.startswith("ELBO −") and "= log p(x) −1.499 nats. reconstruction −" in said
 
@@ -433,34 +451,60 @@ def test_a_page_needs_style_and_script_once(browser, made, tmp_path):
     tab.close()
 
 
-SPEED = """(canvas) => new Promise((done) => {
+# Both return milliseconds, the least of many times: other programs only make them longer.
+PRODUCTS = """() => {
+  const x = new Float32Array(1e6).fill(1), times = [];
+  for (let i = 0; i < 30; i++) {
+    const began = performance.now();
+    let sum = 0;
+    for (let k = 0; k < x.length; k++) sum += x[k] * x[k];
+    times.push(performance.now() - began + 0 * sum);
+  }
+  return Math.min(...times);
+}"""
+DRAWING = """(canvas) => new Promise((done) => {
   const box = canvas.getBoundingClientRect(), times = [];
   const init = { bubbles: true, buttons: 1, pointerId: 1 };
-  const turn = (now) => {
-    times.push(now);
+  const turn = () => {
     const t = times.length / 20;
     const clientX = box.left + box.width * (0.5 + 0.3 * Math.sin(t));
     const clientY = box.top + box.height * (0.5 + 0.3 * Math.cos(t));
+    let began;
+    requestAnimationFrame(() => { began = performance.now(); }); // the figure draws after this
     canvas.dispatchEvent(new PointerEvent("pointermove", { ...init, clientX, clientY }));
-    if (times.length <= 60) requestAnimationFrame(turn);
-    else done(1000 * 60 / (times[60] - times[0]));
+    requestAnimationFrame(() => { // and before this
+      times.push(performance.now() - began);
+      if (times.length < 60) turn(); else done(Math.min(...times));
+    });
   };
-  requestAnimationFrame(turn);
+  turn();
 })"""
 
 
 def test_figures_are_quick(opened, record_property, capsys):
-    """Far below the aims (100 ms, 60 a second), because test machines are slow and shared."""
-    spent = opened.evaluate("performance.getEntriesByName('dgm.figures').map((e) => e.duration)")
-    rate = opened.evaluate(SPEED, nth(opened, "plane").locator("canvas").first.element_handle())
+    """Measured in the time of a million products, as machines are slow and shared. Where those
+    take 0.5 ms, the aims are 200 of them before the first paint and 32 for a drawing."""
+    loads = []
+    for _ in range(5):
+        opened.reload()
+        measured = "performance.getEntriesByName('dgm.figures').map((e) => e.duration)"
+        loads.append(opened.evaluate(measured))
+    spent = [min(times) for times in zip(*loads, strict=True)]
+    plane = nth(opened, "plane").locator("canvas").first
+    drawing, products = opened.evaluate(DRAWING, plane.element_handle()), opened.evaluate(PRODUCTS)
     with capsys.disabled():
         each = ", ".join(f"{ms:.0f}" for ms in spent)
-        print(f"\nfigures: {each} ms of script to first paint, {rate:.0f} drawings a second")
-    assert len(spent) == len(ORDER) and max(spent) < 1000 and rate > 15
+        print(
+            f"\nfigures: {each} ms of script to first paint, {drawing:.1f} ms to draw again; "
+            f"a million products: {products:.2f} ms"
+        )
+    assert len(spent) == len(ORDER) and max(spent) < 500 * products
+    assert 0 < drawing < 32 * products
 
 
 # ---------------------------------------------------------------- with a kernel
 
+PATIENCE = 300  # seconds for what takes up to ten on a machine that does nothing else
 NOTEBOOK = [
     """import torch, dgm.figures
 torch.manual_seed(0)
@@ -504,7 +548,7 @@ def lab(tmp_path):
         env={**os.environ, **here, "PYTHONPATH": paths}, cwd=tmp_path, stdout=log, stderr=log,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not (found := list((tmp_path / "JUPYTER_RUNTIME").glob("jpserver-*.json"))):
             assert server.poll() is None and time.monotonic() < deadline, log.name
             time.sleep(0.1)
@@ -512,22 +556,41 @@ def lab(tmp_path):
         yield f"{address}lab/tree/figures.ipynb?token=figures"
     finally:
         server.terminate()  # shuts its kernels down
-        server.wait(20)
+        server.wait(PATIENCE)
         log.close()
 
 
 def test_in_jupyterlab_python_and_the_figure_share_their_values(browser, lab):
     context = browser.new_context(viewport={"width": 1200, "height": 1000})
     tab = context.new_page()
-    tab.set_default_timeout(30_000)
+    tab.set_default_timeout(1000 * PATIENCE)
     errors = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto(lab)
     cells = tab.locator(".jp-Notebook .jp-CodeCell")
 
     def run(i: int) -> None:
-        cells.nth(i).locator(".cm-content").click()
-        tab.keyboard.press("Control+Enter")
+        prompt = cells.nth(i).locator(".jp-InputPrompt")
+        before = prompt.inner_text()
+        for _ in range(10):
+            cells.nth(i).locator(".cm-content").click()
+            tab.keyboard.press("Control+Enter")
+            with contextlib.suppress(AssertionError):  # the key was lost while JupyterLab set up
+                expect(prompt).not_to_have_text(before, timeout=30_000)
+                break
+        # until then JupyterLab moves the focus
+        expect(prompt).to_have_text(re.compile(r"^\[\d+\]:$"), timeout=1000 * PATIENCE)
+
+    def prints(i: int, right) -> bool:
+        """Whether a cell does, perhaps not at once: what a figure sends to the kernel waits until
+        that has answered what was sent before, and the cell does not wait for it."""
+        for _ in range(20):
+            run(i)
+            text = cells.nth(i).locator(".jp-OutputArea-output").inner_text()
+            numbers = [float(v) for v in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", text)]
+            if right(*numbers):
+                return True
+        return False
 
     cells.nth(len(NOTEBOOK) - 1).wait_for()
     tab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
@@ -546,16 +609,11 @@ def test_in_jupyterlab_python_and_the_figure_share_their_values(browser, lab):
     assert "jp-mod-active" in cells.nth(0).get_attribute("class")
     dragged = shown_in(cells.nth(0))
     assert not torch.equal(after, before) and not torch.equal(pixels(image), after)
-    run(1)
-    text = cells.nth(1).locator(".jp-OutputArea-output")
-    text.wait_for()
-    read = [float(v) for v in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", text.inner_text())]
-    assert read == pytest.approx(dragged, abs=0.01)
+    assert prints(1, lambda *z: list(z) == pytest.approx(dragged, abs=0.01))
     run(2)  # and the other way
     cells.nth(0).get_by_text("z = (0.10, −0.20)").wait_for()
     run(3)  # frames between the stops are made by the kernel
     picture, slider = cells.nth(3).locator(".dgm-live img"), cells.nth(3).locator("input")
-    cells.nth(3).get_by_text("[4]:").first.wait_for()  # until then JupyterLab moves the focus
     slider.press("ArrowRight")
     cells.nth(3).locator(".dgm-live img[alt='m is 1']").wait_for()
     assert picture.evaluate("(i) => i.decode().then(() => i.naturalWidth)") == 4
@@ -567,13 +625,8 @@ def test_in_jupyterlab_python_and_the_figure_share_their_values(browser, lab):
     run(6)  # Python moves q
     values.get_by_text("−1.50", exact=True).wait_for()
     values.get_by_text("0.71", exact=True).wait_for()
-    cells.nth(6).get_by_text("[7]:").first.wait_for()
     cells.nth(5).locator("input").nth(0).press("ArrowRight")  # and the reader
-    run(7)
-    moved = cells.nth(7).locator(".jp-OutputArea-output")
-    moved.wait_for()
-    mean, scale = (float(v) for v in moved.inner_text().split()[1:])
-    assert mean > -1.5 and scale == pytest.approx(0.7071)
+    assert prints(7, lambda mean, scale: mean > -1.5 and scale == pytest.approx(0.7071))
     assert errors == []
     context.close()
 

@@ -15,6 +15,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from places import BOOK, SITE
+from playwright.sync_api import expect
 
 from dgm.assignment.cells import BEGIN_HIDDEN, END_HIDDEN, MARKERS, blocks
 
@@ -187,9 +188,9 @@ def open_everything(tab) -> None:
           document.querySelectorAll("article details").forEach((el) => (el.open = true));
           document.querySelectorAll("article .toggle-hidden > .admonition-title .toggle-button")
             .forEach((el) => el.click());
+          document.getAnimations().forEach((moving) => moving.finish());
         }"""
     )
-    tab.wait_for_timeout(50)
 
 
 WATCH = """() => {
@@ -315,11 +316,13 @@ def test_figures_of_the_built_book_answer(browser, address):
     """Drag, keys and touch change the decoded image; the slider changes the picture."""
     tab = browser.new_page(has_touch=True, viewport=DESK)
     tab.goto(f"{address}/02-autoencoders.html")
+    tab.evaluate("() => window.MathJax?.startup?.promise")  # formulas move what is below them
     plane, image = (tab.locator("#fig-dead-map canvas").nth(i) for i in (0, 1))
     plane.scroll_into_view_if_needed()
     box = plane.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     pictures = [image.evaluate("canvas => canvas.toDataURL()")]
+    new = "([canvas, seen]) => !seen.includes(canvas.toDataURL())"
 
     def drag():
         tab.mouse.move(x, y)
@@ -333,13 +336,13 @@ def test_figures_of_the_built_book_answer(browser, address):
         lambda: tab.touchscreen.tap(x - 70, y + 40),
     ):
         act()
-        tab.wait_for_timeout(100)
+        tab.wait_for_function(new, arg=[image.element_handle(), pictures])
+        tab.evaluate("() => new Promise(requestAnimationFrame)")  # the last of the events is drawn
         pictures.append(image.evaluate("canvas => canvas.toDataURL()"))
     assert len(set(pictures)) == len(pictures)
 
     frame = tab.locator("#fig-pca-components .dgm-live img").first
     first = frame.get_attribute("src")
     tab.locator("#fig-pca-components input[type=range]").press("ArrowRight")
-    tab.wait_for_timeout(100)
-    assert frame.get_attribute("src") != first
+    expect(frame).not_to_have_attribute("src", first, timeout=30_000)
     tab.close()

@@ -38,7 +38,7 @@ def gumbel_softmax(
 
     >>> q = D.OneHotCategorical(logits=torch.zeros(5, 3))
     >>> z = []
-    >>> gumbel_softmax(lambda draws: z.append(draws) or draws[..., 0], q, k=2).shape
+    >>> gumbel_softmax(lambda draws: z.append(draws) or draws[..., 0], q, 2, temperature=1.0).shape
     torch.Size([5])
     >>> torch.allclose(z[0].sum(-1), torch.ones(2, 5)), bool((z[0] < 1).all())
     (True, True)

@@ -179,18 +179,23 @@ class Ranks:
             return
         me = f"rank {self.rank} of {self.world}"
         rest = f"to go on from {checkpoint}, start all again" if checkpoint else "no checkpoint"
-        before = signal.signal(signal.SIGTERM, _interrupt)  # torchrun's way to end the others
+
+        def told(*_):  # the same words wherever the signal strikes, in the handlers below too
+            raise SystemExit(f"{me} was told to end; {rest}")
+
+        after = signal.signal(signal.SIGTERM, told)  # torchrun's way to end the others
         try:
             yield
             dist.barrier()  # no one leaves before rank 0 has written its checkpoint
         except KeyboardInterrupt:
-            raise SystemExit(f"{me} was told to end; {rest}") from None
+            told()
         except RuntimeError as error:
             if not _lost(error):
                 raise
+            after = signal.SIG_IGN  # torchrun is about to send it, and the reason is to be read
             raise RuntimeError(f"{me}: another process ended or is silent; {rest}") from None
         finally:
-            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGTERM, after)
 
 
 def noise_seed(shared: dict[str, Tensor], t: int, rank: int) -> int:
@@ -213,10 +218,6 @@ class _Objective(nn.Module):
 
     def forward(self, *batch: Tensor, **scheduled: float | Tensor) -> Tensor:
         return self.value(*batch, **scheduled)
-
-
-def _interrupt(signum, frame):
-    raise KeyboardInterrupt
 
 
 def _lost(error: RuntimeError) -> bool:
