@@ -134,7 +134,7 @@ def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
     ValueError: x: got values outside the support ... of the model; for a Bernoulli ...
     """
     check_event(model, x, y)
-    shape, support = described(model)
+    shape, support = described(model, x)
     if shape is not None and (x.dim() != len(shape) + 1 or x.shape[1:] != tuple(shape)):
         expected = ", ".join(map(str, ("B", *shape)))
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected ({expected})")
@@ -225,22 +225,25 @@ def readable(x: Tensor) -> bool:
 # ------------------------------------------------------------------ what a model is
 
 
-def described(model) -> tuple[Sequence[int] | None, object]:
-    """A model's event shape and support; None for what it neither says nor shows."""
+def described(model, x: Tensor) -> tuple[Sequence[int] | None, object]:
+    """A model's event shape and support; None for what it neither says nor shows.
+
+    Codes to look at it with are made of its parameters' type, or where it has none of that of x.
+    """
     shape, support = getattr(model, "shape", None), getattr(model, "support", None)
     if isinstance(model, LatentVariable) and (shape is None or support is None):
-        p = likelihood_at_zero(model)
+        p = likelihood_at_zero(model, x)
         shape, support = p.event_shape, p.support
     return shape, support
 
 
 @torch.no_grad()
-def likelihood_at_zero(model: LatentVariable) -> Distribution:
+def likelihood_at_zero(model: LatentVariable, x: Tensor | None = None) -> Distribution:
     """p(x | z) at the code 0 and, of a conditional model, the label 0: batch shape (1,).
 
     It shows what a decoder's events are: their shape and their support.
     """
-    like = _like(model, torch.empty(0))
+    like = _like(model, torch.empty(0) if x is None else x)
     label = given(model, torch.zeros(1, dtype=torch.long, device=like.device))
     with evaluating(model):
         z = like.new_zeros(1, *model.prior(**label).event_shape)  # (1, latent)

@@ -497,7 +497,7 @@ def test_slopes_at_codes_that_only_pretend_to_move_are_refused(bound):
 def test_bits_are_no_one_hot_codes():
     """A one-hot log-probability of several ones is the first one's: a number without meaning."""
     bits = models.VAE.mlp((4,), latent=3, posterior=heads.Bernoulli)
-    model = models.VAE(bits.encoder, bits.decoder, heads.UniformOneHot(3))
+    model = models.VAE(bits.encoder, bits.decoder, heads.UniformOneHot(3), (4,))
     for bound in (elbo, iwae):
         with pytest.raises(ValueError, match="expected distributions of the same codes"):
             bound(model, torch.zeros(5, 4), estimator=score_function)

@@ -626,7 +626,7 @@ def identity(z):
             lambda: score_function(identity, coin, 1, baseline=torch.zeros(2, 1)),
             r"baseline: got shape \(2, 1\), expected one that broadcasts to \(1, 2\)",
         ),
-        (lambda: gradient_samples(pathwise, square, [t(0.0)], 0), "draws: got 0, expected at lea"),
+        (lambda: gradient_samples(pathwise, square, [t(0.0)], 0), "draws: got 0, expected an int"),
         (
             lambda: pathwise(lambda z: z[..., None], normal, 3),
             r"f: returned shape \(3, 2, 1\) for draws of shape \(3, 2\), expected \(3, 2\)",
@@ -658,5 +658,5 @@ def test_k_is_a_whole_number_from_one_on(estimator, q):
     for reduce in (mean, logmeanexp):
         assert estimator(identity, q, np.int64(2), reduce).shape == (2,)
         for k in (0, -1, 2.5, "2", None):
-            with pytest.raises(ValueError, match=f"k: got {k}, expected .*at least 1"):
+            with pytest.raises(ValueError, match=f"k: got {k!r}, expected .*at least 1"):
                 estimator(identity, q, k, reduce)

@@ -252,5 +252,5 @@ def test_recorded_settings_build_what_they_say(name):
     assert vae.posterior(x).event_shape == (setting.latent,)
     widths = [p.shape for p in setting.features(shape).parameters()]
     assert [p.shape for p in vae.encoder[0].parameters()] == widths
-    assert [p.shape for p in constrained.encoder[0].parameters()] == widths
+    assert [p.shape for p in constrained.vae.encoder[0].parameters()] == widths
     assert vae.likelihood(torch.zeros(2, setting.latent)).event_shape == shape
