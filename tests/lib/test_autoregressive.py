@@ -242,8 +242,12 @@ def test_integers_are_levels_whatever_their_type(cls):
     assert model.indices(x).equal(index)
     for integers in (index, index.to(torch.uint8), index.int()):
         torch.testing.assert_close(model.log_prob(integers), expected, rtol=1e-12, atol=1e-12)
+    # as they come from a data set, in float32; grid values are of the model's own type
+    in_float32 = (index / 255.0).float()
     with pytest.raises(ValueError, match="x: got torch.float32, expected torch.float64"):
-        model.log_prob(x.float())  # by the rule of all models
+        model.log_prob(in_float32)
+    converted = model.log_prob(in_float32.double())
+    torch.testing.assert_close(converted, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_bits_per_dimension():
