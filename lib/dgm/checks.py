@@ -22,6 +22,17 @@ from torch.distributions import Distribution
 
 from .protocols import LatentVariable, given
 
+__all__ = [
+    "check_data",
+    "check_event",
+    "check_shape",
+    "event_shape",
+    "examples",
+    "integer",
+    "one_each",
+    "sizes",
+]
+
 # ------------------------------------------------------------------ sizes
 
 
@@ -157,7 +168,7 @@ def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
 
 
 def examples(batch) -> tuple[Tensor, ...]:
-    """The batch, if it is `(x,)` or `(x, y)`, tensors of as many examples each.
+    """The batch, if it is `(x,)` or `(x, y)`, tensors of as many examples each; None is no y.
 
     Raises:
         ValueError: it is not; a tensor alone would be taken for its first two examples.
@@ -167,6 +178,8 @@ def examples(batch) -> tuple[Tensor, ...]:
     ValueError: batches: got a Tensor, expected (x,) or (x, y), tensors of as many examples
     """
     parts = tuple(batch) if isinstance(batch, tuple | list) else ()
+    if len(parts) == 2 and parts[1] is None:
+        parts = parts[:1]
     tensors = all(isinstance(part, Tensor) and part.dim() for part in parts)
     if 1 <= len(parts) <= 2 and tensors and len(parts[0]) == len(parts[-1]):
         return parts

@@ -262,7 +262,7 @@ X = torch.zeros(4, 2)
 
 @pytest.mark.parametrize(
     "batch",
-    [X, {"x": X}, (X,) * 3, [], (), (X, X[:3]), (X, None), (X.numpy(),), torch.zeros(()), 3],
+    [X, {"x": X}, (X,) * 3, [], (), (X, X[:3]), (None, X), (X.numpy(),), torch.zeros(()), 3],
 )
 def test_what_is_no_batch(batch):
     step = gradient_step(models.Autoencoder.linear((2,), 1), objectives.reconstruction)
@@ -275,6 +275,7 @@ def test_what_is_no_batch(batch):
 @pytest.mark.parametrize("batch", [(X,), [X], (X, torch.zeros(4)), [X, X]])
 def test_what_is_a_batch(batch):
     assert checks.examples(batch) == tuple(batch)
+    assert checks.examples((X, None)) == (X,)
 
 
 def test_no_examples_are_refused():
