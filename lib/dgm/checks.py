@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
 
 from .protocols import LatentVariable, given
 
@@ -112,7 +113,7 @@ def check_event(model, x: Tensor, y: Tensor | None = None) -> None:
     `torch.distributions` object has no `shape`) is not asked of x.
     """
     _check_type(model, x)
-    shape = getattr(model, "shape", None)
+    shape = _shape_of(model)
     if shape is not None:
         check_shape(x, shape)
         _check_label_type(model, x.shape[: x.dim() - len(shape)], y)
@@ -153,7 +154,7 @@ def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
         raise ValueError("x: got no examples, expected at least one")
     if not x.isfinite().all():
         raise ValueError("x: got values that are not finite")
-    lowest, classes = 0 if given(model, y) else -1, getattr(model, "classes", 0)
+    lowest, classes = 0 if given(model, y) else -1, _classes_of(model)
     if classes and y is not None:
         least, most = (int(end) for end in y.aminmax())  # uint8 cannot be compared with -1
         if least < lowest or most >= classes:
@@ -238,29 +239,31 @@ def readable(x: Tensor) -> bool:
 # ------------------------------------------------------------------ what a model is
 
 
-def described(model, x: Tensor) -> tuple[Sequence[int] | None, object]:
+def described(model, x: Tensor) -> tuple[Sequence[int] | None, Constraint | None]:
     """A model's event shape and support; None for what it neither says nor shows.
 
     Codes to look at it with are made of its parameters' type, or where it has none of that of x.
     """
-    shape, support = getattr(model, "shape", None), getattr(model, "support", None)
+    shape, support = _shape_of(model), _support_of(model)
     if isinstance(model, LatentVariable) and (shape is None or support is None):
-        p = likelihood_at_zero(model, x)
-        shape, support = p.event_shape, p.support
+        p = example_likelihood(model, x)
+        shape = p.event_shape if shape is None else shape
+        support = _support_of(p) if support is None else support
     return shape, support
 
 
 @torch.no_grad()
-def likelihood_at_zero(model: LatentVariable, x: Tensor | None = None) -> Distribution:
-    """p(x | z) at the code 0 and, of a conditional model, the label 0: batch shape (1,).
+def example_likelihood(model: LatentVariable, x: Tensor | None = None) -> Distribution:
+    """p(x | z) at a draw of the prior and, of a conditional model, the label 0.
 
-    It shows what a decoder's events are: their shape and their support.
+    It shows what a decoder's events are: their shape and their support. Looking draws no number
+    that anybody else would have drawn, and moves no statistics of a normalisation.
     """
     like = _like(model, torch.empty(0) if x is None else x)
     label = given(model, torch.zeros(1, dtype=torch.long, device=like.device))
-    with evaluating(model):
-        z = like.new_zeros(1, *model.prior(**label).event_shape)  # (1, latent)
-        return model.likelihood(z, **label)
+    devices = [like.device] if like.device.type == "cuda" else []
+    with evaluating(model), torch.random.fork_rng(devices):
+        return model.likelihood(model.prior(**label).sample((1,)), **label)
 
 
 @contextmanager
@@ -275,6 +278,28 @@ def evaluating(model) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
+
+
+def _shape_of(model) -> tuple[int, ...] | None:
+    """What a model calls its shape, if that is one; a user's own may use the word for more."""
+    shape = getattr(model, "shape", None)
+    if isinstance(shape, Integral):
+        return (int(shape),)
+    return tuple(shape) if isinstance(shape, tuple | list) else None
+
+
+def _classes_of(model) -> int:
+    """How many classes a model has; 0 if its labels are something else, or none."""
+    classes = getattr(model, "classes", 0)
+    return classes if isinstance(classes, Integral) else 0
+
+
+def _support_of(model) -> Constraint | None:
+    try:
+        support = getattr(model, "support", None)
+    except NotImplementedError:  # of a distribution that does not say
+        return None
+    return support if isinstance(support, Constraint) else None
 
 
 def _like(model, default: Tensor) -> Tensor:
@@ -298,7 +323,7 @@ def _check_type(model, x: Tensor) -> None:
 
 def _check_label_type(model, batch: Sequence[int], y: Tensor | None) -> None:
     """Labels are looked at if the model has classes; what others do with y is their own affair."""
-    if y is None or not (getattr(model, "classes", 0) or getattr(model, "conditional", False)):
+    if y is None or not _classes_of(model):
         return
     check_integers(y)
     if y.shape != batch:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Independent, Normal, constraints
+from torch.distributions import Bernoulli, Distribution, Independent, Normal, constraints
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dgm import checks, evaluate, heads, models, objectives
@@ -167,6 +167,93 @@ def test_a_model_of_the_users_own_shows_what_it_does_not_say():
         checks.check_data(model, torch.zeros(5, 2))
 
 
+class OwnWords:
+    """A user's model, in which the words mean other things."""
+
+    shape, support, classes = print, "compact", ("cat", "dog")
+
+    def sample(self, n):
+        return torch.zeros(n, 2)
+
+    def log_prob(self, x):
+        return -x.square().sum(1)
+
+
+def test_a_users_own_words_are_not_taken_for_ours():
+    x, y = torch.zeros(5, 2), torch.zeros(5)
+    checks.check_data(OwnWords(), x, y)
+    assert objectives.log_likelihood(OwnWords(), x, y).shape == (5,)
+    assert evaluate.mean_log_prob(OwnWords(), x, y) == (0.0, 0.0)
+    for shape in (3, [3], np.int64(3)):
+        model = OwnWords()
+        model.shape = shape
+        with pytest.raises(ValueError, match=r"x: got shape \(5, 2\), expected \(..., 3\)"):
+            checks.check_event(model, x)
+
+
+def test_what_is_said_is_taken_and_what_is_not_is_looked_up():
+    class Says(nn.Module):
+        """Its shape, not its support; its first tensor is no number of the model's type."""
+
+        def __init__(self):
+            super().__init__()
+            self.shape = (2,)
+            self.register_buffer("order", torch.arange(2))
+            self.register_buffer("one", torch.ones(2, dtype=torch.float64))
+
+        def sample(self, n):
+            return self.likelihood(self.prior().sample((n,))).sample()
+
+        def prior(self):
+            return Independent(Normal(0 * self.one, self.one), 1)
+
+        def posterior(self, x):
+            return Independent(Normal(x, self.one), 1)
+
+        def likelihood(self, z):
+            return Independent(Bernoulli(logits=z, validate_args=False), 1, validate_args=False)
+
+    checks.check_data(Says(), torch.ones(3, 2, dtype=torch.float64))
+    with pytest.raises(ValueError, match="x: got values outside the support"):
+        checks.check_data(Says(), torch.full((3, 2), 0.5, dtype=torch.float64))
+    with pytest.raises(ValueError, match="x: got torch.float32, expected torch.float64"):
+        checks.check_data(Says(), torch.ones(3, 2))
+
+
+def test_a_distribution_that_does_not_say_its_support():
+    class Silent(Distribution):
+        arg_constraints = {}
+
+        def log_prob(self, value):
+            return -value.square()
+
+    assert evaluate.mean_log_prob(Silent(validate_args=False), torch.ones(3)) == (-1.0, 0.0)
+
+
+def test_data_have_one_leading_dimension():
+    checks.check_event(models.PCA((2,)), torch.zeros(3, 5, 2))
+    with pytest.raises(ValueError, match=r"x: got shape \(3, 5, 2\), expected \(B, 2\)"):
+        checks.check_data(models.PCA((2,)), torch.zeros(3, 5, 2))
+
+
+def test_only_where_it_can_be_without_is_a_label_hidden():
+    for name, lowest in {"M2": -1, "PCVAE": -1, "ConditionalVAE": 0, "NADE": 0}.items():
+        model = MODELS[name]()
+        x, y = data(model)
+        checks.check_data(model, x, y)
+        if lowest:
+            checks.check_data(model, x, y * 0 - 1)
+        with pytest.raises(ValueError, match=f"y: got labels from .*, expected {lowest} to 2"):
+            checks.check_data(model, x, y * 0 + lowest - 1)
+
+
+def test_values_are_looked_at_where_nobody_waits_for_them():
+    assert checks.readable(torch.zeros(1))
+    assert not checks.readable(torch.zeros(1, device="meta"))
+    ask = torch.compile(lambda x: x + checks.readable(x), backend="eager", fullgraph=True)
+    assert ask(torch.zeros(())) == 0
+
+
 # ---------------------------------------------------------------- it costs nothing
 
 
@@ -262,7 +349,7 @@ X = torch.zeros(4, 2)
 
 @pytest.mark.parametrize(
     "batch",
-    [X, {"x": X}, (X,) * 3, [], (), (X, X[:3]), (None, X), (X.numpy(),), torch.zeros(()), 3],
+    [X, {"x": X}, (X,) * 3, [], (), (X, X[:3]), (None, X), (X.numpy(),), (torch.zeros(()),), 3],
 )
 def test_what_is_no_batch(batch):
     step = gradient_step(models.Autoencoder.linear((2,), 1), objectives.reconstruction)

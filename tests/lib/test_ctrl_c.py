@@ -1,5 +1,6 @@
 """Ctrl-C at every line of `fit`: the run ends, the program goes on, all is whole."""
 
+import linecache
 import signal
 import sys
 import threading
@@ -32,7 +33,7 @@ X = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
 class Lines:
     """The lines of dgm.train that run from `fit` on; at the n-th of them Ctrl-C is pressed."""
 
-    def __init__(self, press_at=None):
+    def __init__(self, *press_at):
         self.lines, self.press_at = [], press_at
 
     def __call__(self, frame, event, arg):
@@ -40,9 +41,14 @@ class Lines:
             return None
         if event == "line":
             self.lines.append(f"{frame.f_code.co_filename}:{frame.f_lineno}")
-            if len(self.lines) - 1 == self.press_at:
+            if len(self.lines) - 1 in self.press_at:
                 signal.raise_signal(signal.SIGINT)
         return self
+
+
+def code(line):
+    file, _, number = line.rpartition(":")
+    return linecache.getline(file, int(number)).strip()
 
 
 def run(folder, lines):
@@ -97,6 +103,22 @@ def test_at_every_line(tmp_path, capsys):
     assert left < 20  # the lines before Ctrl-C is looked for
     assert seen >= {0, 4}
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_press_loses_nothing_either(tmp_path):
+    """While the first one is being dealt with, and what was learned is put into the history."""
+    whole = Lines()
+    run(tmp_path / "whole", whole)
+    first = max(n for n, line in enumerate(whole.lines) if code(line) == "return metrics")
+    once = Lines(first)
+    run(tmp_path / "once", once)
+    for second in range(first + 1, len(once.lines)):
+        step, history, _ = run(tmp_path / str(second), Lines(first, second))
+        if once.lines[second] == once.lines[-1]:
+            continue  # Ctrl-C has its usual meaning again
+        assert history is not None, once.lines[second]
+        assert history.interrupted
+        assert len(history["objective"]) == -(-step.t // 2)
 
 
 @pytest.mark.parametrize("where", ["validate", "batches", "step"])

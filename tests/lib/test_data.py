@@ -237,6 +237,14 @@ def test_fixed_binarisation_is_of_the_image_whichever_way_it_is_reached(digits):
     again = selected.select(torch.tensor([False, True, True, False, False], device=DEVICE))
     x, _ = everything(again.batches(2, shuffle=False, binarize="fixed"))
     assert torch.equal(x, whole[some[1:3]])
+    x, _ = everything(split.select(some[3:4]).batches(1, binarize="fixed"))  # row 1,024 alone
+    assert torch.equal(x, whole[1024:1025])
+    assert torch.equal(selected.binarized().rows, some)
+    few = dgm.labels.few(split.select(torch.arange(200, 600, device=DEVICE)), 30)
+    x, y = everything(few.batches(500, shuffle=False, binarize="fixed"))
+    assert torch.equal(x, whole[200:600])
+    x, _ = everything(dgm.labels.known(few).batches(500, shuffle=False, binarize="fixed"))
+    assert torch.equal(x, whole[200:600][y >= 0])
 
 
 def test_labelled_images_are_binarised_as_all_are(digits):
@@ -439,6 +447,11 @@ def test_images_of_zeros_and_ones_are_binary_and_not_nearly_black(tmp_path):
     assert own.levels == own.train.levels == 2
     assert own.train.images.max() == 1
     assert labelled(tmp_path, np.array([0, 1]), np.array([0]), top=2).levels == 256
+    dark = np.zeros((2, 8, 8), np.uint8)
+    for grey in ("x_train", "x_test"):  # in one half alone
+        own = {"x_train": dark, "x_test": dark, grey: dark + 9}
+        np.savez(tmp_path / "own.npz", y_train=[0, 1], y_test=[0, 1], **own)
+        assert data.load(tmp_path / "own.npz").levels == 256
 
 
 def test_npz_in_the_data_folder_comes_before_a_download(tmp_path, monkeypatch):

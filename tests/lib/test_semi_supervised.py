@@ -400,6 +400,12 @@ def test_mixed_batches_show_every_example_once_and_labels_each_time(digits):
     assert len(next(iter(labels.MixedBatches(split, 10, 500)))[1]) == 60
 
 
+def test_each_class_that_occurs_keeps_as_many_labels(digits):
+    some = digits.train.select((digits.train.y == 3) | (digits.train.y == 7))
+    kept = labels.few(some, 4).y
+    assert sorted(kept[kept >= 0].tolist()) == [3, 3, 7, 7]
+
+
 def test_labels_bad_input(digits):
     with pytest.raises(ValueError, match="n: got 25, expected a multiple of 10"):
         labels.few(digits.train, 25)

@@ -354,6 +354,14 @@ def test_a_nan_before_the_first_update_is_not_the_learning_rates():
     assert "learning rate" not in message
 
 
+def test_a_second_run_has_been_learned_before_it():
+    step, batch = new_step(), (torch.ones(4, 2), None)
+    fit(step, [batch], 1, progress=False)
+    step.objective = lambda model, x: model(x).sum(1) * torch.nan
+    with pytest.raises(FloatingPointError, match="step 1 of epoch 1; the learning rate is 0.01"):
+        fit(step, [batch], 1, progress=False)
+
+
 @pytest.mark.parametrize("lr", [1e-12, 1e30])
 def test_otherwise_the_learning_rate_is_said(lr):
     steps = iter([1.0, 1.0, torch.nan])

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
-from ..checks import event_shape, image_shape, integer, likelihood_at_zero, one_hot, sizes
+from ..checks import event_shape, example_likelihood, image_shape, integer, one_hot, sizes
 
 
 class ConditionalVAE(nn.Module):
@@ -52,7 +52,7 @@ class ConditionalVAE(nn.Module):
     @property
     def support(self) -> Constraint:
         """Where data lie: the support of p(x | z, y)."""
-        return likelihood_at_zero(self).support
+        return example_likelihood(self).support
 
     def prior(self, y: Tensor) -> Distribution:
         """p(z | y): labels (B,) -> batch shape (B,), event shape (latent,)."""

@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
-from ..checks import event_shape, integer, likelihood_at_zero, sizes
+from ..checks import event_shape, example_likelihood, integer, sizes
 
 
 class VAE(nn.Module):
@@ -48,7 +48,7 @@ class VAE(nn.Module):
     @property
     def support(self) -> Constraint:
         """Where data lie: the support of p(x | z)."""
-        return likelihood_at_zero(self).support
+        return example_likelihood(self).support
 
     def prior(self) -> Distribution:
         """p(z), event shape (latent,)."""

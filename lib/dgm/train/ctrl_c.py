@@ -42,7 +42,11 @@ class CtrlC:
     def _handle(self, signum, frame) -> None:
         self.came = True
         if not self.held:
-            raise KeyboardInterrupt
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        self.held = True  # one is enough: another must not strike while this one is dealt with
+        raise KeyboardInterrupt
 
     @contextmanager
     def held_off(self) -> Iterator[None]:
@@ -53,4 +57,4 @@ class CtrlC:
         finally:
             self.held = False
         if self.came:
-            raise KeyboardInterrupt
+            self._interrupt()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..checks import integer
+from ..checks import examples, integer
 from .checkpoints import (
     load_checkpoint,
     own_random_state,
@@ -110,8 +110,9 @@ def fit(
         what was learned until then stays in the model, and the history says so.
 
     Raises:
-        ValueError: bad arguments, no batches, data that cannot be the model's, a checkpoint that
-            does not fit, or a step of several processes that is no `gradient_step`.
+        ValueError: bad arguments, no batches, data that cannot be the model's (what an objective
+            would make of x first belongs into the batches), a checkpoint that does not fit, or a
+            step of several processes that is no `gradient_step`.
         FloatingPointError: a metric is not finite; the message names it and the step, and says what
             is known of the cause. The last checkpoint is left as it was.
         RuntimeError: of several processes, another one is lost. If one is told to end, by Ctrl-C
@@ -171,7 +172,7 @@ def fit(
         except KeyboardInterrupt:
             if ranks.world > 1:
                 raise  # the others are elsewhere in the epoch
-            ctrl_c.held, history.interrupted = True, True
+            history.interrupted = True
             if epoch and epoch.metrics and history.epochs < epoch.number:
                 history.append(epoch.means(batches))
             number = epoch.number if epoch else history.epochs + 1
@@ -216,7 +217,7 @@ class _Epoch:
             mean = values.mean().item()
             if not -float("inf") < mean < float("inf"):
                 bad = int((~values.isfinite()).int().argmax())
-                first = self.number == 1 and bad == 0
+                first = bad == 0 and getattr(self.step, "t", None) == len(values)
                 raise FloatingPointError(
                     f"{name} is {values[bad].item()} at step {bad + 1} of epoch {self.number}; "
                     + _what_is_known(self.step, batches, first)
@@ -232,7 +233,7 @@ def _what_is_known(step: Step, batches: Iterable[Sequence[Tensor]], first: bool)
     """
     if not hasattr(batches, "__next__"):
         before = random_state()
-        finite = all(part.isfinite().all() for batch in batches for part in batch)
+        finite = all(part.isfinite().all() for batch in batches for part in examples(batch))
         set_random_state(before)
         if not finite:
             return "the data hold values that are not finite"
