@@ -58,7 +58,7 @@ def _check_labels(what: str, y: np.ndarray, x: np.ndarray, classes) -> None:
         raise ValueError(f"{what} must be (N,) integers, got {y.dtype} of shape {y.shape}")
     if len(y) != len(x):
         raise ValueError(f"{what} must hold one label per image, {len(x)}, got {len(y)}")
-    if y.min() < -1 or (classes and y.max() >= len(classes)):
+    if y.min() < -1 or y.max() > np.iinfo(np.int64).max or (classes and y.max() >= len(classes)):
         upwards = f"to {len(classes) - 1}" if classes else "up"
         raise ValueError(
             f"{what} must be labels from 0 {upwards} (-1: unlabelled), got {y.min()} to {y.max()}"

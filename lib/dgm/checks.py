@@ -1,9 +1,9 @@
 """Checks: what the library asks of sizes, data and labels, in one place.
 
-Two checks of data. `check_event` compares shapes and types, which costs nothing: every objective
-and every evaluation calls it, because a tensor of another shape may broadcast to a number that
-means nothing. `check_data` looks at every value as well: `dgm.train.fit` asks it of the first
-batch, an evaluation of all it is given.
+`check_event` and `check_examples` compare shapes and types, which costs nothing: every objective
+and every evaluation calls one of them, because a tensor of another shape may broadcast to a number
+that means nothing. `check_data` looks at every value as well: `dgm.train.fit` asks it of the first
+batch, an evaluation of a likelihood of all it is given.
 
 Every model has an event shape, `shape`, and a set on which its data lie, `support`, one of
 `torch.distributions.constraints`. The rule for numbers is the same for all models: x is a tensor
@@ -26,6 +26,7 @@ from .protocols import LatentVariable, given
 __all__ = [
     "check_data",
     "check_event",
+    "check_examples",
     "check_shape",
     "event_shape",
     "examples",
@@ -119,6 +120,19 @@ def check_event(model, x: Tensor, y: Tensor | None = None) -> None:
         _check_label_type(model, x.shape[: x.dim() - len(shape)], y)
 
 
+def check_examples(model, x: Tensor, y: Tensor | None = None, at_least: int = 1) -> None:
+    """As `check_event`, of x (N, *event) and y, one label each, with N of at least so many."""
+    check_event(model, x, y)
+    shape = _shape_of(model)
+    if x.dim() == 0 or (shape is not None and x.dim() != len(shape) + 1):
+        raise ValueError(f"x: got shape {tuple(x.shape)}, expected {_written('N', shape)}")
+    if len(x) < at_least:
+        raise ValueError(f"x: got {len(x)} examples, expected at least {at_least}")
+    if y is not None and (not isinstance(y, Tensor) or y.shape[:1] != x.shape[:1]):
+        got = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else f"a {type(y).__name__}"
+        raise ValueError(f"y: got {got}, expected a tensor of {len(x)}, one for each example")
+
+
 def check_shape(x: Tensor, shape: Sequence[int]) -> None:
     """Raise ValueError unless x is a tensor of shape (..., *shape).
 
@@ -127,12 +141,11 @@ def check_shape(x: Tensor, shape: Sequence[int]) -> None:
     ValueError: x: got shape (5, 8, 8, 1), expected (..., 1, 8, 8)
     """
     if x.shape[max(x.dim() - len(shape), 0) :] != tuple(shape):
-        expected = ", ".join(map(str, ("...", *shape)))
-        raise ValueError(f"x: got shape {tuple(x.shape)}, expected ({expected})")
+        raise ValueError(f"x: got shape {tuple(x.shape)}, expected {_written('...', shape)}")
 
 
 def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
-    """Raise ValueError unless x, (B, *event), and y, (B,), can be data of this model.
+    """Raise ValueError unless x, (N, *event), and y, (N,), can be data of this model.
 
     They cannot if x has another event shape or no examples, holds values that are not finite, or
     some that lie outside the model's support: heads skip that check for speed, and a likelihood off
@@ -145,15 +158,11 @@ def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
     Traceback (most recent call last):
     ValueError: x: got values outside the support ... of the model; for a Bernoulli ...
     """
-    check_event(model, x, y)
+    check_examples(model, x, y)
     shape, support = described(model, x)
-    if shape is not None and (x.dim() != len(shape) + 1 or x.shape[1:] != tuple(shape)):
-        expected = ", ".join(map(str, ("B", *shape)))
-        raise ValueError(f"x: got shape {tuple(x.shape)}, expected ({expected})")
-    if len(x) == 0:
-        raise ValueError("x: got no examples, expected at least one")
-    if not x.isfinite().all():
-        raise ValueError("x: got values that are not finite")
+    if shape is not None and x.shape[1:] != shape:
+        raise ValueError(f"x: got shape {tuple(x.shape)}, expected {_written('N', shape)}")
+    check_finite("x", x)
     lowest, classes = 0 if given(model, y) else -1, _classes_of(model)
     if classes and y is not None:
         least, most = (int(end) for end in y.aminmax())  # uint8 cannot be compared with -1
@@ -166,6 +175,12 @@ def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
             f"x: got values outside the support ({support}) of the model; for a Bernoulli "
             'likelihood use batches(..., binarize="dynamic"), for grey levels use the data set\'s'
         )
+
+
+def check_finite(argument: str, x: Tensor) -> None:
+    """Raise ValueError if some of the values are inf or nan."""
+    if not x.isfinite().all():
+        raise ValueError(f"{argument}: got values that are not finite")
 
 
 def examples(batch) -> tuple[Tensor, ...]:
@@ -239,7 +254,7 @@ def readable(x: Tensor) -> bool:
 # ------------------------------------------------------------------ what a model is
 
 
-def described(model, x: Tensor) -> tuple[Sequence[int] | None, Constraint | None]:
+def described(model, x: Tensor) -> tuple[tuple[int, ...] | None, Constraint | None]:
     """A model's event shape and support; None for what it neither says nor shows.
 
     Codes to look at it with are made of its parameters' type, or where it has none of that of x.
@@ -247,9 +262,24 @@ def described(model, x: Tensor) -> tuple[Sequence[int] | None, Constraint | None
     shape, support = _shape_of(model), _support_of(model)
     if isinstance(model, LatentVariable) and (shape is None or support is None):
         p = example_likelihood(model, x)
-        shape = p.event_shape if shape is None else shape
-        support = _support_of(p) if support is None else support
+        shape = tuple(p.event_shape) if shape is None else shape
+        support = p.support if support is None else support
     return shape, support
+
+
+def support_of_decoder(model: LatentVariable) -> Constraint:
+    """The support of p(x | z), once the decoder makes events of the model's shape.
+
+    Raises:
+        ValueError: it makes others. Data would be broadcast against them.
+    """
+    p = example_likelihood(model)
+    if tuple(p.event_shape) != model.shape:
+        raise ValueError(
+            f"decoder: makes events of shape {tuple(p.event_shape)}, expected {model.shape}, "
+            "the model's (one distribution per image, not per pixel: torch's Independent)"
+        )
+    return p.support
 
 
 @torch.no_grad()
@@ -282,7 +312,7 @@ def evaluating(model) -> Iterator[None]:
 
 def _shape_of(model) -> tuple[int, ...] | None:
     """What a model calls its shape, if that is one; a user's own may use the word for more."""
-    shape = getattr(model, "shape", None)
+    shape = model.event_shape if isinstance(model, Distribution) else getattr(model, "shape", None)
     if isinstance(shape, Integral):
         return (int(shape),)
     return tuple(shape) if isinstance(shape, tuple | list) else None
@@ -295,11 +325,15 @@ def _classes_of(model) -> int:
 
 
 def _support_of(model) -> Constraint | None:
-    try:
-        support = getattr(model, "support", None)
-    except NotImplementedError:  # of a distribution that does not say
-        return None
+    """Likewise. torch's distributions see to it themselves, with -inf or an error."""
+    support = None if isinstance(model, Distribution) else getattr(model, "support", None)
     return support if isinstance(support, Constraint) else None
+
+
+def _written(first: str, shape: Sequence[int] | None) -> str:
+    """(N, 1, 8, 8), as messages have it."""
+    sizes = ["*event"] if shape is None else shape
+    return f"({first}, {', '.join(map(str, sizes))})" if sizes else f"({first},)"
 
 
 def _like(model, default: Tensor) -> Tensor:

@@ -147,7 +147,8 @@ class Split:
         x = self.x.cpu()
         rows = torch.arange(len(x), device="cpu") if self.rows is None else self.rows.cpu()
         binary = torch.empty_like(x)
-        for start in range(0, int(rows.max()) + 1, 1024):  # in pieces: no float copy of everything
+        end = int(rows.max()) + 1 if len(rows) else 0
+        for start in range(0, end, 1024):  # in pieces: no float copy of everything
             noise = torch.rand(1024, *x.shape[1:], device="cpu", **draw)
             here = (rows >= start) & (rows < start + 1024)  # whose noise this is
             binary[here] = (noise[rows[here] - start] < self._scaled(x[here])).to(torch.uint8)
@@ -308,14 +309,15 @@ def _image_dataset(name, arrays, device, source, levels=256, classes=None) -> Da
 
 def _numbered(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The arrays with labels 0, 1, ... in place of those that occur, and what these were."""
-    names = np.unique(np.concatenate([arrays["y_train"], arrays["y_test"]]))
+    halves = [arrays[half].astype(np.int64) for half in ("y_train", "y_test")]
+    names = np.unique(np.concatenate(halves))
     names = names[names >= 0]
 
     def numbers(y: np.ndarray) -> np.ndarray:
         return np.where(y < 0, -1, np.searchsorted(names, y))
 
-    labels = {half: numbers(arrays[half]) for half in ("y_train", "y_test")}
-    return arrays | labels, tuple(str(label) for label in names)
+    y_train, y_test = map(numbers, halves)
+    return arrays | {"y_train": y_train, "y_test": y_test}, tuple(str(label) for label in names)
 
 
 def _nchw(x: np.ndarray) -> Tensor:

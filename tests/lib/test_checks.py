@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Bernoulli, Distribution, Independent, Normal, constraints
+from torch.distributions import (
+    Bernoulli,
+    Distribution,
+    Independent,
+    Normal,
+    Uniform,
+    constraints,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dgm import checks, evaluate, heads, models, objectives
@@ -163,7 +170,7 @@ def test_a_model_of_the_users_own_shows_what_it_does_not_say():
     assert torch.equal(model.decoder[1].running_mean, before)
     assert torch.equal(torch.get_rng_state(), state)
     assert [layer.training for layer in model.decoder] == [False, True]
-    with pytest.raises(ValueError, match=r"x: got shape \(5, 2\), expected \(B, 3\)"):
+    with pytest.raises(ValueError, match=r"x: got shape \(5, 2\), expected \(N, 3\)"):
         checks.check_data(model, torch.zeros(5, 2))
 
 
@@ -232,7 +239,7 @@ def test_a_distribution_that_does_not_say_its_support():
 
 def test_data_have_one_leading_dimension():
     checks.check_event(models.PCA((2,)), torch.zeros(3, 5, 2))
-    with pytest.raises(ValueError, match=r"x: got shape \(3, 5, 2\), expected \(B, 2\)"):
+    with pytest.raises(ValueError, match=r"x: got shape \(3, 5, 2\), expected \(N, 2\)"):
         checks.check_data(models.PCA((2,)), torch.zeros(3, 5, 2))
 
 
@@ -366,7 +373,7 @@ def test_what_is_a_batch(batch):
 
 
 def test_no_examples_are_refused():
-    with pytest.raises(ValueError, match="x: got no examples"):
+    with pytest.raises(ValueError, match="x: got 0 examples"):
         checks.check_data(models.PCA((2,)), torch.zeros(0, 2))
 
 
@@ -386,8 +393,129 @@ def test_players_objectives_are_one_number_per_example():
 
 
 def test_a_log_prob_is_one_number_per_example():
-    with pytest.raises(ValueError, match="model: log_prob: returned shape"):
+    with pytest.raises(ValueError, match=r"x: got shape \(4, 2\), expected \(N,\)"):
         objectives.log_likelihood(Normal(0.0, 1.0), X)
+    with pytest.raises(ValueError, match="model: log_prob: returned shape"):
+        objectives.log_likelihood(Normal(torch.zeros(4, 1), 1.0), X[:, 0])
+
+
+def test_a_torch_distribution_does_not_broadcast_its_events():
+    plane = Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
+    assert objectives.log_likelihood(plane, X).shape == (4,)
+    for ask in (objectives.log_likelihood, evaluate.mean_log_prob):
+        with pytest.raises(ValueError, match=r"x: got shape \(4, 1\), expected \(..., 2\)"):
+            ask(plane, X[:, :1])
+
+
+def test_outside_the_support_of_a_torch_distribution_it_speaks_for_itself():
+    outside = torch.tensor([0.5, 2.0])
+    assert evaluate.mean_log_prob(Uniform(0.0, 1.0, validate_args=False), outside)[0] == -np.inf
+
+
+@pytest.mark.parametrize("head", [heads.Normal(4, (1,)), heads.Normal(4, (2,))])
+def test_a_decoder_makes_events_of_the_models_shape(head):
+    """Else data would be broadcast against them; and one distribution per number is not one."""
+    decoder = nn.Sequential(nn.Linear(2, 4), head)
+    if head.dims == 1 and head.mean[0].out_features == 2:
+        decoder = nn.Sequential(decoder, Bare())
+    encoder = nn.Sequential(nn.Linear(2, 4), heads.DiagonalNormal(4, 2))
+    model = models.VAE(encoder, decoder, heads.StandardNormal(2), (2,))
+    for ask in (
+        lambda: fit(gradient_step(model, objectives.elbo), [(X,)], 1, progress=False),
+        lambda: evaluate.importance_weighted(model, X, k=2),
+        lambda: evaluate.rate_distortion(model, X),
+    ):
+        with pytest.raises(ValueError, match="decoder: makes events of shape"):
+            ask()
+
+
+class Bare(nn.Module):
+    """Takes the Independent away."""
+
+    def forward(self, p):
+        return p.base_dist
+
+
+LAID_OUT = {
+    "Critic": lambda m: m,
+    "Autoencoder": lambda m: m.encode,
+    "VAE": lambda m: m.posterior,
+    "ConditionalVAE": lambda m: lambda x: m.posterior(x, torch.zeros(4, dtype=torch.long)),
+    "M2": lambda m: m.classify,
+    "PCVAE": lambda m: m.classify,
+}
+
+
+@pytest.mark.parametrize("name", LAID_OUT)
+def test_channels_last_are_refused_by_the_models_themselves(name):
+    model = MODELS[name]()
+    x, _ = data(model)
+    LAID_OUT[name](model)(x)
+    with pytest.raises(ValueError, match="x: got shape"):
+        LAID_OUT[name](model)(x.permute(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("name", ["VAE", "ConditionalVAE", "Autoencoder"])
+def test_a_label_for_each_example_or_none(name):
+    """Fewer would drop the examples after the last of them."""
+    model = MODELS[name]()
+    x, y = data(model)
+    asked = [evaluate.encode]
+    if name != "Autoencoder":
+        asked += [evaluate.importance_weighted, evaluate.rate_distortion, evaluate.active_units]
+    for ask in asked:
+        with pytest.raises(ValueError, match="y: got shape"):
+            ask(model, x, y[:2])
+    with pytest.raises(ValueError, match="y: got shape"):
+        evaluate.mean_log_prob(MODELS["PPCA"](), x, y[:2])
+
+
+def test_a_critic_takes_a_label_for_each():
+    critic = models.Critic.mlp((2,), classes=3)
+    with pytest.raises(ValueError, match=r"y: got shape \(2,\), expected \(4,\)"):
+        critic(X, torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "ask"),
+    [
+        ("Autoencoder", evaluate.reconstruction_error),
+        ("Autoencoder", objectives.reconstruction),
+        ("VAE", evaluate.active_units),
+        ("VAE", evaluate.aggregate_posterior),
+        ("VAE", evaluate.encode),
+        ("Critic", evaluate.log_density_ratio),
+    ],
+)
+def test_more_leading_dimensions_are_no_examples(name, ask):
+    model = MODELS[name]()
+    x, _ = data(model)
+    for wrong in (x[None], x[0]):
+        with pytest.raises(ValueError, match="x: got shape"):
+            ask(model, wrong)
+
+
+def test_evaluations_of_what_is_not_finite():
+    nothing = torch.full((4, *SHAPE), torch.nan)
+    for ask in (evaluate.active_units, evaluate.aggregate_posterior):
+        with pytest.raises(ValueError, match="x: got values that are not finite"):
+            ask(MODELS["VAE"](), nothing)
+    with pytest.raises(ValueError, match="x: got values that are not finite"):
+        evaluate.mean_log_prob(MODELS["PPCA"](), nothing)
+    for ask in (evaluate.mmd, evaluate.mmd_test, evaluate.frechet_distance):
+        with pytest.raises(ValueError, match="b: got values that are not finite"):
+            ask(torch.zeros(4, 2), nothing[:, 0, 0, :2])
+
+
+def test_codes_and_ratios_are_one_for_each_example():
+    class Mean(nn.Module):
+        def encode(self, x):
+            return x.mean(0)
+
+    with pytest.raises(ValueError, match="model: encodes 4 examples into 2 codes"):
+        evaluate.encode(Mean(), X)
+    with pytest.raises(ValueError, match="critic: returned shape"):
+        evaluate.log_density_ratio(lambda x: x[:, :1], X)
 
 
 def test_a_reconstruction_has_the_shape_of_the_data():

@@ -121,6 +121,48 @@ def test_a_second_press_loses_nothing_either(tmp_path):
         assert len(history["objective"]) == -(-step.t // 2)
 
 
+def press():
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_what_is_held_off_is_made_whole_and_what_hangs_can_be_stopped():
+    seen = []
+    with pytest.raises(KeyboardInterrupt), CtrlC() as ctrl_c, ctrl_c.held_off():
+        press()
+        seen.append("whole")
+    with pytest.raises(KeyboardInterrupt), CtrlC() as ctrl_c, ctrl_c.held_off():
+        press()
+        press()
+        seen.append("never")
+    with pytest.raises(KeyboardInterrupt), CtrlC() as ctrl_c:
+        with ctrl_c.held_off():
+            pass
+        press()
+        seen.append("never")
+    assert seen == ["whole"]
+
+
+def test_a_handler_that_came_later_stays():
+    def theirs(*_):
+        pass
+
+    with CtrlC():
+        signal.signal(signal.SIGINT, theirs)
+    assert signal.getsignal(signal.SIGINT) is theirs
+
+
+def test_a_run_inside_a_run_ends_both():
+    def inner():
+        step = gradient_step(models.Autoencoder.linear((2,), 1), objectives.reconstruction)
+        step.objective = lambda model, x: press() or objectives.reconstruction(model, x)
+        return {"test": fit(step, [(X,)] * 3, 1, progress=False).interrupted}
+
+    step = gradient_step(models.Autoencoder.linear((2,), 1), objectives.reconstruction)
+    history = fit(step, [(X,)], 5, inner, progress=False)
+    assert history.interrupted
+    assert history.epochs == 1
+
+
 @pytest.mark.parametrize("where", ["validate", "batches", "step"])
 def test_in_what_is_the_users(where):
     def press(*_):

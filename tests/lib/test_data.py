@@ -240,6 +240,7 @@ def test_fixed_binarisation_is_of_the_image_whichever_way_it_is_reached(digits):
     x, _ = everything(split.select(some[3:4]).batches(1, binarize="fixed"))  # row 1,024 alone
     assert torch.equal(x, whole[1024:1025])
     assert torch.equal(selected.binarized().rows, some)
+    assert list(split.select(split.y == 77).batches(5, binarize="fixed")) == []
     few = dgm.labels.few(split.select(torch.arange(200, 600, device=DEVICE)), 30)
     x, y = everything(few.batches(500, shuffle=False, binarize="fixed"))
     assert torch.equal(x, whole[200:600])
@@ -440,6 +441,14 @@ def test_labels_with_gaps_are_numbered_alike_in_both_halves(tmp_path):
     assert own.classes == ("3", "5", "7", str(2**40))
     assert own.train.y.tolist() == [2, -1, 3, 0]
     assert own.test.y.tolist() == [1, -1]
+
+
+def test_labels_of_the_widest_types_keep_apart(tmp_path):
+    """int64 beside uint64 would meet in float64, which does not tell 2^60 from 2^60 + 1."""
+    own = labelled(tmp_path, np.array([2**60, 2**60 + 1], np.uint64), np.array([2**60]))
+    assert own.classes == (str(2**60), str(2**60 + 1))
+    with pytest.raises(ValueError, match="y_train must be labels"):
+        labelled(tmp_path, np.array([2**63, 0], np.uint64), np.array([0]))
 
 
 def test_images_of_zeros_and_ones_are_binary_and_not_nearly_black(tmp_path):

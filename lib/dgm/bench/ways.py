@@ -208,6 +208,8 @@ def our_epoch(step: gradient_step, batches: Iterable, compile: bool = False) -> 
         RuntimeError: it was to be compiled, and could not be.
     """
     history = fit(step, batches, epochs=1, compile=compile, progress=False)
+    if history.interrupted:
+        raise KeyboardInterrupt  # part of an epoch must not count as one
     if compile and step._value.run is step._value.eager:  # `fit` goes on without, a table must not
         raise RuntimeError("it could not be compiled")
     return -history["objective"][0]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..checks import check_data, check_event, integer
+from ..checks import check_data, check_examples, check_finite, integer
 from ..estimators import logmeanexp
 from ..objectives.divergences import closed_form_kl
 from ..protocols import LatentVariable, given
@@ -199,7 +199,7 @@ def aggregate_posterior(
 
     Raises:
         ValueError: k is less than 2, chunk is no positive integer, the labels differ, or as
-            `importance_weighted`.
+            `importance_weighted`, but for the support: no likelihood is asked.
 
     Source: Hoffman and Johnson (2016), ELBO Surgery, section 2; the bias is that of van den Oord et
     al. (2018), Representation Learning with Contrastive Predictive Coding, appendix A.
@@ -248,8 +248,6 @@ def _check(model, x: Tensor, y: Tensor | None, at_least: int = 1, **counts: int)
         )
     for name, count in counts.items():
         integer(name, count)
-    check_event(model, x, y)
-    if given(model, y) and len(y) != len(x):  # of a model that does not say its shape or classes
-        raise ValueError(f"y: got shape {tuple(y.shape)}, expected ({len(x)},), one for each x")
-    if len(x) < at_least:
-        raise ValueError(f"x: got {len(x)} examples, expected at least {at_least}")
+    given(model, y)  # raises if labels are missing
+    check_examples(model, x, y, at_least)
+    check_finite("x", x)

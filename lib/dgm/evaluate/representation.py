@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..checks import check_data, check_event, integer
+from ..checks import check_data, check_examples, integer
 from ..data import Dataset, Split
 from ..estimators import innermost
 from ..heads import Chain
@@ -41,12 +41,17 @@ def encode(model, x: Tensor, y: Tensor | None = None, batch_size: int = 1000) ->
     """
     if not (hasattr(model, "encode") or hasattr(model, "posterior")):
         raise ValueError(f"model: got {type(model).__name__}, which has no codes to encode into")
-    _check_examples(model, x, y)
+    check_examples(model, x, y)
     integer("batch_size", batch_size)
     if hasattr(model, "encode"):
-        return torch.cat([model.encode(batch) for batch in x.split(batch_size)])
-    codes = (model.posterior(b, **given(model, y_b)) for b, y_b in batches(x, y, batch_size))
-    return torch.cat([_mean(q) for q in codes])
+        parts = [model.encode(batch) for batch in x.split(batch_size)]
+    else:
+        qs = (model.posterior(b, **given(model, y_b)) for b, y_b in batches(x, y, batch_size))
+        parts = [_mean(q) for q in qs]
+    codes = torch.cat(parts)
+    if len(codes) != len(x):
+        raise ValueError(f"model: encodes {len(x)} examples into {len(codes)} codes")
+    return codes
 
 
 def _mean(q: Distribution) -> Tensor:
@@ -55,12 +60,6 @@ def _mean(q: Distribution) -> Tensor:
         return q.mean
     a = q.first.sample((DRAWS,))  # (draws, B, coordinates of a)
     return q.join(q.first.mean, q.second(a).mean.mean(0))
-
-
-def _check_examples(model, x: Tensor, y: Tensor | None = None, at_least: int = 1) -> None:
-    check_event(model, x, y)
-    if len(x) < at_least:
-        raise ValueError(f"x: got {len(x)} examples, expected at least {at_least}")
 
 
 def batches(x: Tensor, y: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -85,7 +84,7 @@ def reconstruction_error(model, x: Tensor, batch_size: int = 1000) -> float:
     >>> reconstruction_error(torch.nn.Identity(), torch.rand(5, 1, 8, 8))
     0.0
     """
-    _check_examples(model, x)
+    check_examples(model, x)
     integer("batch_size", batch_size)
     return -float(sum(reconstruction(model, b).sum() for b in x.split(batch_size)) / len(x))
 
@@ -165,7 +164,7 @@ def mean_log_prob(
     >>> round(mean, 4), round(standard_error, 4)
     (-1.9189, 0.5)
     """
-    _check_examples(model, x, y, at_least=2)
+    check_examples(model, x, y, at_least=2)
     check_data(model, x, y)
     integer("batch_size", batch_size)
     values = [log_likelihood(model, *batch) for batch in batches(x, y, batch_size)]

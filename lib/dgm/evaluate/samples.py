@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import MixtureSameFamily
 
+from ..checks import check_examples, check_finite, one_each
 from .representation import nearest_distance
 
 
@@ -104,8 +105,8 @@ def frechet_distance(a: Tensor, b: Tensor, resamples: int = 100) -> tuple[float,
         (d^2, standard error), in squared units of the features.
 
     Raises:
-        ValueError: samples of different numbers of features, or fewer than two examples, or fewer
-            than two resamples.
+        ValueError: samples of different numbers of features, or fewer than two examples, or values
+            that are not finite, or fewer than two resamples.
 
     Source: Heusel et al. (2017), GANs Trained by a Two Time-Scale Update Rule, eq. 6; Dowson and
     Landau (1982), The Fréchet distance between multivariate normal distributions.
@@ -230,10 +231,14 @@ def log_density_ratio(critic: nn.Module, x: Tensor, batch_size: int = 1000) -> T
 
     Shapes: (N, *event) -> (N,).
 
+    Raises:
+        ValueError: x has another event shape than the critic's, or D(x) is not one number each.
+
     >>> log_density_ratio(lambda x: x[:, 0], torch.tensor([[0.5], [-1.0]]))
     tensor([ 0.5000, -1.0000])
     """
-    return torch.cat([critic(batch) for batch in x.split(batch_size)])
+    check_examples(critic, x)
+    return torch.cat([one_each(critic(b), b, "critic") for b in x.split(batch_size)])
 
 
 def copying(samples: Tensor, train: Tensor, test: Tensor) -> tuple[float, float]:
@@ -268,4 +273,6 @@ def _vectors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
             f"a, b: got shapes {tuple(a.shape)} and {tuple(b.shape)}, expected (N, *event) and "
             "(M, *event) with N and M at least 2"
         )
+    check_finite("a", a)
+    check_finite("b", b)
     return tuple(x.detach().flatten(1).cpu().double() for x in (a, b))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from .. import nets
-from ..checks import event_shape, integer, sizes
+from ..checks import check_shape, event_shape, integer, sizes
 
 
 class Autoencoder(nn.Module):
@@ -40,6 +40,7 @@ class Autoencoder(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """The code h(x): (..., *shape) -> (..., latent)."""
+        check_shape(x, self.shape)
         return self.encoder(x)
 
     def decode(self, z: Tensor) -> Tensor:

@@ -10,7 +10,15 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
-from ..checks import event_shape, example_likelihood, image_shape, integer, one_hot, sizes
+from ..checks import (
+    check_shape,
+    event_shape,
+    image_shape,
+    integer,
+    one_hot,
+    sizes,
+    support_of_decoder,
+)
 
 
 class ConditionalVAE(nn.Module):
@@ -52,7 +60,7 @@ class ConditionalVAE(nn.Module):
     @property
     def support(self) -> Constraint:
         """Where data lie: the support of p(x | z, y)."""
-        return example_likelihood(self).support
+        return support_of_decoder(self)
 
     def prior(self, y: Tensor) -> Distribution:
         """p(z | y): labels (B,) -> batch shape (B,), event shape (latent,)."""
@@ -60,6 +68,7 @@ class ConditionalVAE(nn.Module):
 
     def posterior(self, x: Tensor, y: Tensor) -> Distribution:
         """q(z | x, y): (B, *shape), labels (B,) -> batch shape (B,), event shape (latent,)."""
+        check_shape(x, self.shape)
         return self.encoder(x, self.one_hot(y))
 
     def likelihood(self, z: Tensor, y: Tensor) -> Distribution:

@@ -20,7 +20,7 @@ from torch.distributions import constraints
 from torch.nn.utils import parametrizations
 
 from .. import nets
-from ..checks import check_integers, event_shape, integer, one_hot, sizes
+from ..checks import check_integers, check_shape, event_shape, integer, one_hot, sizes
 
 # The values that a network can put out, by its last layer; other layers have no bounds.
 _RANGES = {nn.Sigmoid: constraints.unit_interval, nn.Tanh: constraints.interval(-1.0, 1.0)}
@@ -153,8 +153,11 @@ class Critic(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """D(x): (..., *shape), labels (...) if conditional -> (...)."""
+        check_shape(x, self.shape)
         _check_labels(y, self.classes)
         logits = self.logits(self.features(x))  # (..., max(classes, 1))
+        if y is not None and y.shape != logits.shape[:-1]:
+            raise ValueError(f"y: got shape {tuple(y.shape)}, expected {tuple(logits.shape[:-1])}")
         return logits[..., 0] if y is None else logits.gather(-1, y.long()[..., None])[..., 0]
 
     @classmethod

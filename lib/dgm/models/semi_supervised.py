@@ -17,7 +17,7 @@ from torch.distributions import Categorical, Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
-from ..checks import integer, sizes
+from ..checks import check_shape, integer, sizes
 from ..evaluate.representation import encode
 from .conditional import ConditionalVAE
 from .vae import VAE
@@ -134,6 +134,7 @@ class M2(nn.Module):
 
     def classify(self, x: Tensor) -> Categorical:
         """q(y | x): (B, *shape) -> batch shape (B,)."""
+        check_shape(x, self.shape)
         return self.classifier(x)
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:

@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
-from ..checks import event_shape, example_likelihood, integer, sizes
+from ..checks import check_shape, event_shape, integer, sizes, support_of_decoder
 
 
 class VAE(nn.Module):
@@ -48,7 +48,7 @@ class VAE(nn.Module):
     @property
     def support(self) -> Constraint:
         """Where data lie: the support of p(x | z)."""
-        return example_likelihood(self).support
+        return support_of_decoder(self)
 
     def prior(self) -> Distribution:
         """p(z), event shape (latent,)."""
@@ -56,6 +56,7 @@ class VAE(nn.Module):
 
     def posterior(self, x: Tensor) -> Distribution:
         """q(z | x): (B, *shape) -> batch shape (B,), event shape (latent,)."""
+        check_shape(x, self.shape)
         return self.encoder(x)
 
     def likelihood(self, z: Tensor) -> Distribution:

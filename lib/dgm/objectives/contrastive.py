@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ..checks import check_event
+from ..checks import check_examples
 
 
 def contrastive_divergence(model, x: Tensor, y: Tensor | None = None, steps: int = 1) -> Tensor:
@@ -27,5 +27,5 @@ def contrastive_divergence(model, x: Tensor, y: Tensor | None = None, steps: int
     >>> contrastive_divergence(RBM((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
     torch.Size([5])
     """
-    check_event(model, x)
+    check_examples(model, x)
     return model.free_energy(model.gibbs(x, steps)) - model.free_energy(x)

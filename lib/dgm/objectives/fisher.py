@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch import distributions as D
 
-from ..checks import check_event, integer
+from ..checks import check_examples, integer
 from ..estimators import innermost
 from ..protocols import LatentVariable, given
 
@@ -60,7 +60,7 @@ def fisher(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 1
     >>> fisher(VAE.mlp((2,), likelihood=heads.Normal), torch.randn(5, 2), k=3).shape
     torch.Size([5])
     """
-    check_event(model, x, y)
+    check_examples(model, x, y)
     k = integer("k", k)
     x = x.repeat(k, *[1] * (x.dim() - 1))  # (k B, *event): a copy for each draw
     label = given(model, None if y is None else y.repeat(k))

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ..checks import check_event, one_each
+from ..checks import check_examples, one_each
 from ..protocols import Tractable, given
 
 
@@ -20,7 +20,7 @@ def log_likelihood(model: Tractable, x: Tensor, y: Tensor | None = None) -> Tens
     >>> log_likelihood(Normal(0.0, 1.0), torch.zeros(3))
     tensor([-0.9189, -0.9189, -0.9189])
     """
-    check_event(model, x, y)
+    check_examples(model, x, y)
     return one_each(model.log_prob(x, **given(model, y)), x, "model: log_prob")
 
 
@@ -39,7 +39,7 @@ def reconstruction(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     >>> reconstruction(torch.nn.Identity(), torch.rand(3, 1, 8, 8))
     tensor([-0., -0., -0.])
     """
-    check_event(model, x)
+    check_examples(model, x)
     again = model(x)  # (B, *event)
     if again.shape != x.shape:
         raise ValueError(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import check_event
+from ..checks import check_examples
 from ..estimators import pathwise
 from ..models.semi_supervised import M2, PCVAE
 from .bounds import elbo
@@ -208,4 +208,4 @@ def of_labelled(x: Tensor, y: Tensor) -> Tensor:
 def _check(model: M2 | PCVAE, x: Tensor, y: Tensor | None) -> None:
     if y is None:
         raise ValueError("y: got None, expected labels (B,), -1 where there is none")
-    check_event(model, x, y)
+    check_examples(model, x, y)

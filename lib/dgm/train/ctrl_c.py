@@ -8,8 +8,9 @@ from contextlib import contextmanager
 class CtrlC:
     """While this is entered, Ctrl-C raises KeyboardInterrupt, and where it is held off, later.
 
-    So an update, or an entry in the history, is made whole or not at all. It is held off from the
-    beginning, to the end of the first `held_off`. A program that has a handler of its own keeps it;
+    So an update, or an entry in the history, is made whole or not at all; if it takes too long, a
+    second Ctrl-C interrupts it all the same. The first is held off from the beginning, to the end
+    of the first `held_off`. A program that has a handler of its own keeps it;
     so does a thread, which gets no signals, and whoever does not want all this.
 
     >>> try:
@@ -25,6 +26,7 @@ class CtrlC:
     def __init__(self, wanted: bool = True):
         self.wanted = wanted
         self.came, self.held, self.installed = False, True, False
+        self.leaving = False
 
     def __enter__(self) -> "CtrlC":
         if self.wanted and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -36,16 +38,17 @@ class CtrlC:
         return self
 
     def __exit__(self, *error) -> None:
-        if self.installed:
+        if self.installed and signal.getsignal(signal.SIGINT) == self._handle:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _handle(self, signum, frame) -> None:
-        self.came = True
-        if not self.held:
+        again, self.came = self.came, True
+        # another one must not strike while the first is dealt with; but what hangs can be stopped
+        if not self.leaving and (again or not self.held):
             self._interrupt()
 
     def _interrupt(self) -> None:
-        self.held = True  # one is enough: another must not strike while this one is dealt with
+        self.leaving = True
         raise KeyboardInterrupt
 
     @contextmanager

@@ -166,7 +166,7 @@ def fit(
                         if checkpoint is not None and ranks.rank == 0:
                             save_checkpoint(checkpoint, step, history, best)
                     bar.update()
-            ctrl_c.held = True  # what is left to do is short
+            ctrl_c.leaving = True  # what is left to do is short
             if patience is not None and best is not None:
                 _restore(best, step, history)
         except KeyboardInterrupt:

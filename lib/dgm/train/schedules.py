@@ -11,8 +11,6 @@ objective is no bound of log p(x).
 
 import math
 
-from ..checks import integer
-
 
 def linear_warmup(t: int, steps: int) -> float:
     """From 0 to 1 in a straight line over `steps` updates, then 1.
@@ -22,7 +20,7 @@ def linear_warmup(t: int, steps: int) -> float:
     >>> [linear_warmup(t, steps=1000) for t in (0, 250, 1000, 5000)]
     [0.0, 0.25, 1.0, 1.0]
     """
-    return min(1.0, t / integer("steps", steps))
+    return min(1.0, t / _positive(steps))
 
 
 def sigmoid_warmup(t: int, steps: int) -> float:
@@ -33,7 +31,7 @@ def sigmoid_warmup(t: int, steps: int) -> float:
     >>> [round(sigmoid_warmup(t, steps=1000), 4) for t in (0, 500, 1000)]
     [0.0067, 0.5, 0.9933]
     """
-    return 1 / (1 + math.exp(5 - 10 * min(1.0, t / integer("steps", steps))))
+    return 1 / (1 + math.exp(5 - 10 * min(1.0, t / _positive(steps))))
 
 
 def cyclical_warmup(t: int, steps: int) -> float:
@@ -47,4 +45,10 @@ def cyclical_warmup(t: int, steps: int) -> float:
     >>> [cyclical_warmup(t, steps=1000) for t in (0, 250, 500, 999, 1000, 1250)]
     [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
     """
-    return min(1.0, 2 * (t % integer("steps", steps)) / steps)
+    return min(1.0, 2 * (t % _positive(steps)) / steps)
+
+
+def _positive(steps: float) -> float:
+    if not steps > 0:
+        raise ValueError(f"steps: got {steps}, expected a positive number")
+    return steps
