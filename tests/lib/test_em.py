@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.distributions import MultivariateNormal
 
 from dgm.models import PPCA, RBM, BernoulliMixture, GaussianMixture
 from dgm.train import em_step, fit, load_checkpoint
@@ -170,3 +171,40 @@ def test_em_of_bernoullis_with_constant_pixels(dtype):
 def test_a_model_without_an_m_step():
     with pytest.raises(ValueError, match="model: got RBM, expected e_step and m_step"):
         em_step(RBM((4,)))
+
+
+# ---------------------------------------------------------------- what the floors leave alone
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scales"),
+    [(torch.float32, [3e5, 1.0, 1e-2]), (torch.float64, [1e6, 1.0, 1e-3]), (torch.float32, [1.0])],
+)
+def test_coordinates_of_other_units_are_fitted_exactly(dtype, scales):
+    """No digit of L is lost between columns in metres and in millimetres; PPCA loses none in W."""
+    torch.manual_seed(0)
+    x = (torch.randn(500, len(scales), dtype=torch.float64) * torch.tensor(scales)).to(dtype)
+    exact = x.double()
+    centred = exact - exact.mean(0)
+    covariance = centred.T @ centred / len(x)
+    best = MultivariateNormal(exact.mean(0), covariance).log_prob(exact).mean().item()
+    model = GaussianMixture((len(scales),), components=1, floor=1e-9).to(dtype).initialize(x)
+    model.m_step(x, model.e_step(x))
+    assert model.log_prob(x).mean().item() == pytest.approx(best, abs=1e-4)
+    deviations = model.covariances()[0].diagonal().sqrt().double()
+    torch.testing.assert_close(deviations, covariance.diagonal().sqrt(), rtol=1e-4, atol=0)
+    if len(scales) > 1:
+        left = torch.linalg.eigvalsh(covariance)[:-1].mean()
+        variance = PPCA((len(scales),), latent=1).to(dtype).fit(x).log_variance.exp().double()
+        torch.testing.assert_close(variance, left, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize(("dtype", "share"), [(torch.float32, 1.42e-10), (torch.float64, 2.22e-14)])
+def test_the_noise_of_em_has_a_floor_that_its_type_can_hold(dtype, share):
+    torch.manual_seed(0)
+    x = 1e4 * torch.randn(50, 2, dtype=dtype) @ torch.randn(2, 4, dtype=dtype)
+    model = PPCA((4,), latent=3).to(dtype).initialize(x)
+    for _ in range(60):
+        model.m_step(x, model.e_step(x))
+    total = x.double().var(0, correction=0).sum().item()
+    assert model.log_variance.exp().item() == pytest.approx(max(1e-6, share * total), rel=0.01)

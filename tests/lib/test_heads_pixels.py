@@ -193,3 +193,11 @@ def test_categorical_logits_stay_with_their_pixel():
         x = torch.full((3, 2, 6, 5), level / 2)
         expected = log_p[:, level].flatten(1).sum(1)
         torch.testing.assert_close(head(features).log_prob(x), expected)
+
+
+@pytest.mark.parametrize("levels", [2, 17, 23, 98, 256, 300])
+def test_every_grey_level_is_its_own(levels):
+    """k / (levels - 1) times levels - 1 may be a hair below k."""
+    p = heads.GreyLevels(torch.randn(levels))
+    levels = torch.arange(levels) / (levels - 1)
+    torch.testing.assert_close(p.log_prob(levels), p.logits, rtol=0, atol=0)

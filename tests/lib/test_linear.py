@@ -230,7 +230,7 @@ def test_constant_coordinates(constant):
         (lambda: PPCA((6,), floor=0.0), "floor: got 0.0, expected a positive"),
         (lambda: PPCA((6,)).fit(torch.zeros(9, 5)), r"x: got shape \(9, 5\)"),
         (lambda: PPCA((6,), latent=4).fit(torch.zeros(3, 6)), "N of at least 4"),
-        (lambda: PPCA((6,)).initialize(torch.zeros(0, 6)), "x: got no examples"),
+        (lambda: PPCA((6,)).initialize(torch.zeros(0, 6)), "x: got 0 examples"),
         (lambda: PPCA((6,)).log_prob(torch.zeros(9, 1)), r"x: got shape \(9, 1\)"),
         (lambda: PPCA((6,)).rotated(torch.ones(2, 2)), "rotation: expected an orthogonal"),
         (lambda: PPCA((6,)).rotated(torch.eye(3)), "rotation: expected an orthogonal"),

@@ -107,9 +107,9 @@ class PPCA(nn.Module):
         shape: event shape; images are flattened.
         latent: m, the number of coordinates of z, at most D.
         floor: smallest noise variance that `fit` and `m_step` set. Data in a subspace of dimension
-            m or less would have sigma = 0 and an infinite density. The floor rises with the data:
-            sigma is at least 100 eps of their total standard deviation, about 10^-5 of it in
-            float32, because W is not known more exactly (`_precise.least_variance`).
+            m or less would have sigma = 0 and an infinite density. In EM the floor rises with the
+            data: sigma is at least 100 eps of their total standard deviation, 10^-5 of it in
+            float32, because W is not known more exactly (`_precise.resolution`).
 
     Attributes:
         weight: (D, latent), W; random at first. mean: (D,), mu. log_variance: (), log sigma^2.
@@ -198,7 +198,7 @@ class PPCA(nn.Module):
         with self.mean.device:  # torch's default may be another
             pca = PCA(self.shape, self.latent).to(self.mean.dtype).fit(x)
         kept = min(self.latent, len(self.mean) - 1)
-        variance = pca.eigenvalues[kept:].mean().clamp_min(self._least_variance(x.flatten(1)))
+        variance = pca.eigenvalues[kept:].mean().clamp_min(self.floor)
         signal = (pca.eigenvalues[: self.latent] - variance).clamp_min(0)  # (latent,)
         self.weight.copy_(pca.components.T * signal.sqrt())
         self.mean.copy_(pca.mean)
@@ -276,7 +276,7 @@ class PPCA(nn.Module):
     def _least_variance(self, flat: Tensor) -> float:
         """What sigma^2 may not fall below for data (N, D)."""
         check_digits(flat)
-        return least_variance(flat, flat.dtype, self.floor)
+        return least_variance(flat, self.floor)
 
 
 def _at_most(d: int, latent: int) -> int:

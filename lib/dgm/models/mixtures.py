@@ -26,7 +26,7 @@ from torch.distributions import (
 
 from ._events import flatten_event, over_events
 from ._mixture import Mixture, assign
-from ._precise import check_digits, least_variance
+from ._precise import check_digits, resolution
 
 
 class GaussianMixture(Mixture):
@@ -39,9 +39,10 @@ class GaussianMixture(Mixture):
         floor: smallest variance, in any direction, that an M-step sets. Without one the likelihood
             has no maximum: a component that sits on a single example and shrinks sends it to
             infinity. An M-step finds the best covariance among those with no smaller eigenvalue,
-            so EM stays monotone. A full covariance's floor rises with the data: its standard
-            deviation is at least 100 eps of their total one, about 10^-5 of it in float32, because
-            L is not known more exactly (`_precise.least_variance`).
+            so EM stays monotone. A full covariance has a second floor: measured in the standard
+            deviations of the data, coordinate by coordinate, no direction's deviation is less than
+            100 eps of the total, 10^-5 of it in float32, because L is not known more exactly
+            (`_precise.resolution`).
 
     Attributes:
         weight_logits: (K,). mean: (K, D), random at first.
@@ -114,10 +115,12 @@ class GaussianMixture(Mixture):
         mean = shares.T @ x  # (K, D)
         assign(self.mean, mean, alive)
         if self.covariance == "full":
-            floor = least_variance(x, self.mean.dtype, self.floor)
+            unit = x.std(0, correction=0).clamp_min(self.floor**0.5)  # (D,), of the data
+            least = resolution(self.mean.dtype) * len(unit)  # in these units the total is D
             for k in alive.nonzero().flatten().tolist():
-                dx = x - mean[k]
-                self.factor[k].copy_(_log_cholesky((shares[:, k, None] * dx).T @ dx, floor))
+                dx = (x - mean[k]) / unit
+                covariance = (shares[:, k, None] * dx).T @ dx  # (D, D)
+                self.factor[k].copy_(_log_cholesky(covariance, unit, least, self.floor))
         else:
             variance = torch.stack(
                 [r @ (x - m).square() for r, m in zip(shares.T, mean, strict=True)]
@@ -200,14 +203,28 @@ class BernoulliMixture(Mixture):
         self.logits.copy_(torch.lerp(self.logits.sigmoid(), examples, 0.5).logit())
 
 
-def _log_cholesky(covariance: Tensor, floor: float) -> Tensor:
-    """L of covariance = L L^T, eigenvalues raised to the floor, its diagonal as a logarithm.
+def _log_cholesky(covariance: Tensor, unit: Tensor, least: float, floor: float) -> Tensor:
+    """L of unit_i covariance_ij unit_j = (L L^T)_ij, its diagonal as a logarithm.
 
-    With covariance = U Lambda U^T and Lambda^(1/2) U^T = Q R, L is R^T up to the signs of its
-    columns. This cannot fail, as a Cholesky decomposition does when rounding outweighs the floor.
+    Eigenvalues are raised to `least` in the units, and to `floor` without them. Units of their own
+    cost coordinates no digits: row i of L has the factor unit_i, and rounding is relative.
+    """
+    smallest, root = _raised(covariance, least)  # (), (D, D), covariance = root^T root
+    if smallest * unit.square().min() < floor:  # else the floor is kept in every direction
+        _, root = _raised((root * unit).T @ (root * unit), floor)
+        root = root / unit
+    # root = Q R makes covariance = R^T R, and L = R^T up to the signs of its columns: this cannot
+    # fail, as a Cholesky decomposition does when rounding outweighs the floor
+    upper = torch.linalg.qr(root).R
+    lower = (upper * upper.diagonal().sign().unsqueeze(-1)).T * unit.unsqueeze(-1)
+    return lower.tril(-1) + lower.diagonal().log().diag_embed()
+
+
+def _raised(covariance: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+    """The smallest eigenvalue, and Lambda^(1/2) U^T of covariance = U Lambda U^T: (), (D, D).
+
+    Eigenvalues below the floor are raised to it.
     """
     values, vectors = torch.linalg.eigh(covariance)  # (D,), (D, D)
-    root = values.clamp_min(floor).sqrt().unsqueeze(-1) * vectors.T
-    upper = torch.linalg.qr(root).R
-    lower = (upper * upper.diagonal().sign().unsqueeze(-1)).T
-    return lower.tril(-1) + lower.diagonal().log().diag_embed()
+    values = values.clamp_min(floor)
+    return values[0], values.sqrt().unsqueeze(-1) * vectors.T
