@@ -59,7 +59,7 @@ def test_density_zero_at_one_example_is_minus_infinity():
 def test_bad_arguments_of_the_score():
     with pytest.raises(ValueError, match="x: got 1 examples"):
         evaluate.mean_log_prob(Normal(0.0, 1.0), torch.zeros(1))
-    with pytest.raises(ValueError, match=r"model: log_prob: returned shape \(5, 2\)"):
+    with pytest.raises(ValueError, match=r"x: got shape \(5, 2\)"):
         evaluate.mean_log_prob(Normal(0.0, 1.0), torch.zeros(5, 2))
 
 

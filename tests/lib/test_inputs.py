@@ -94,9 +94,9 @@ def test_x_is_a_tensor_of_the_models_own_type_and_shape(name):
 def test_what_fits_a_model_looks_at_every_value(name):
     model, x = VECTORS[name](), binary()
     bad = [
-        (x[:0], "x: got no examples"),
+        (x[:0], "x: got 0 examples"),
         (x / 0, "x: got values that are not finite"),
-        (x[0], r"x: got shape \(1, 2, 4\), expected \(B, 1, 2, 4\)"),
+        (x[0], r"x: got shape \(1, 2, 4\), expected \(N, 1, 2, 4\)"),
     ]
     if name == "bernoulli":
         bad.append((x / 2, "x: got values outside the support"))

@@ -195,6 +195,7 @@ class PPCA(nn.Module):
             ValueError: x has another event shape or type, values that are not finite, or fewer
                 examples than components.
         """
+        check_digits(flatten_data(self, x))
         with self.mean.device:  # torch's default may be another
             pca = PCA(self.shape, self.latent).to(self.mean.dtype).fit(x)
         kept = min(self.latent, len(self.mean) - 1)
