@@ -23,6 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu
 
+from ..checks import one_each
+
 Function = Callable[[Tensor], Tensor]
 
 
@@ -176,13 +178,7 @@ def _gradient(D: Function, x: Tensor) -> Tensor:
 
 def _scores(D: Function, x: Tensor) -> Tensor:
     """D(x). Its shape is checked: (B, 1) would later be broadcast against (B,) in silence."""
-    scores = D(x)
-    if scores.shape != x.shape[:1]:
-        raise ValueError(
-            f"D: returned shape {tuple(scores.shape)} for {len(x)} examples, "
-            f"expected ({len(x)},), one number each"
-        )
-    return scores
+    return one_each(D(x), x, "D")
 
 
 def _check_pair(real: Tensor, fake: Tensor) -> None:
