@@ -207,6 +207,8 @@ def validated():
     values = iter([3.0, 5.0, 4.0, 4.0, 9.0])
 
     def validate():
+        # a rank that waits for another in the middle of an update must be stoppable
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         return {"test": next(values) if rank() == 0 else -step.t}  # rank 1 would stop earlier
 
     history = fit(step, ring(2000), 9, validate, patience=2, distributed=True, progress=False)
