@@ -472,7 +472,7 @@ function frames(model, el) {
   const spec = model.get("spec"), parameters = spec.parameters;
   // with a kernel the sliders also stop where no picture has been made yet
   const choices = parameters.map((p) => (model.isStatic ? p.stops : p.finer));
-  const style = spec.pixels ? "dgm-frame dgm-pixels" : "dgm-frame";
+  const style = ["dgm-frame", spec.pixels && "dgm-pixels", spec.ink && "dgm-ink"].filter(Boolean).join(" ");
   const image = h("img", { class: style, width: spec.width });
   image.style.aspectRatio = spec.aspect.join(" / ");
   const sliders = parameters.map((p, i) =>
