@@ -12,6 +12,7 @@ import small_book
 from places import BOOK
 from playwright.sync_api import expect
 
+from dgm.figures import frames
 from dgm.plots import COLORS, use_style
 
 ASSETS = BOOK / "_assets"
@@ -118,6 +119,29 @@ def test_figures_of_a_page_do_not_share_names(tmp_path):
     assert {"".join(each) for each in used} <= set(names)
     assert 'aria-label="in a figure"' in pages["page"]
     assert not list((tmp_path / "out").rglob("a.svg"))  # nothing is loaded beside the page
+
+
+def test_an_interactive_plot_has_no_paper_in_the_dark(browser, tmp_path):
+    """Its pictures are drawn once; in the dark the ground shows through and the ink is light."""
+    import matplotlib.pyplot as plt
+    from PIL import Image
+
+    def line(slope):
+        figure, ax = plt.subplots(figsize=(4, 2))
+        ax.plot([0, slope])
+        return figure
+
+    html = frames(line, slope=[1, 2]).html()
+    ground = "body { margin: 0; background: #12171e; }"
+    (tmp_path / "page.html").write_text(
+        page(html, ground).replace('"light"', '"dark"'), encoding="utf-8"
+    )
+    tab = browser.new_page(viewport={"width": 600, "height": 400})
+    tab.goto((tmp_path / "page.html").as_uri())
+    shot = Image.open(io.BytesIO(tab.locator(".dgm-frame").screenshot())).convert("RGB")
+    tab.close()
+    assert np.abs(np.subtract(shot.getpixel((2, 2)), (0x12, 0x17, 0x1E))).max() <= 2
+    assert np.asarray(shot).max() > 240  # what was black
 
 
 # ---------------------------------------------------------------- what a reader can do

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 from torch.distributions import Normal
 
-from dgm import figures, heads, nets
+from dgm import figures, heads, nets, plots
 from dgm.evaluate import nearest_distance
 from dgm.figures import _distribution_1d, _frames, _latent_plane, _network
 from dgm.figures._encode import to_base64
@@ -316,6 +316,25 @@ def test_matplotlib_figures_are_closed_and_compact():
     fig = figures.frames(curve, power=[1, 2, 3])
     assert plt.get_fignums() == before
     assert max(map(len, fig.spec["pictures"])) < 20_000
+
+
+@pytest.mark.parametrize("drawing, ink", [("curve", True), ("shade", True), ("images", False)])
+def test_only_a_picture_of_ink_alone_may_be_light_in_the_dark(drawing, ink):
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import LinearSegmentedColormap
+
+    def draw(power):
+        _, (left, right) = plt.subplots(1, 2)
+        left.plot(np.linspace(0, 1) ** power)
+        if drawing == "shade":
+            see_through = LinearSegmentedColormap.from_list("shade", ["#2a7fc000", "#2a7fc0"])
+            right.imshow(np.eye(3), cmap=see_through)
+        elif drawing == "images":
+            plots.grid(torch.rand(4, 1, 8, 8), ax=right)
+        return left
+
+    assert figures.frames(draw, power=[1, 2]).spec["ink"] is ink
+    assert not figures.frames(grey, shade=[0, 1]).spec["ink"]
 
 
 def test_pictures_are_compressed_with_loss_only_if_they_must_be():

@@ -94,9 +94,7 @@ def frames(
         "width": shown,
         "aspect": [width, height],
         "pixels": shown > width,  # an image enlarged: show its pixels
-        "ink": all(
-            ink for *_, ink in images
-        ),  # which may be light on a dark ground
+        "ink": all(ink for *_, ink in images),  # which may be light on a dark ground
         "details": [f"{len(blobs)} pictures, {sum(map(len, blobs)) / 1000:.0f} kB."],
     }
 
