@@ -52,10 +52,12 @@ const BOXES = [
   ".highlight pre", ".cell_output pre", ".cell_output .text_html", ".dgm-scroll", ".reference-entry",
 ];
 
+const SLACK = 8; // pixels that nobody misses: letters lean out of most formulas a little
+
 // The end that has more fades out; the keyboard can scroll the box.
 function tell(box) {
   const room = box.scrollWidth - box.clientWidth, style = getComputedStyle(box);
-  const scrolls = room > 1 && style.display !== "inline" && style.overflowX !== "visible";
+  const scrolls = room > SLACK && style.display !== "inline" && style.overflowX !== "visible";
   box.classList.toggle("more-before", scrolls && box.scrollLeft > 1);
   box.classList.toggle("more-after", scrolls && room - box.scrollLeft > 1);
   if (scrolls) box.tabIndex = 0;

@@ -43,7 +43,7 @@
     const { data, parentElement } = walker.currentNode;
     if (/\$\$|\\\(|\\\[/.test(data) && !parentElement.closest("pre, code, script, style, mjx-container")) raw.push(data.trim().slice(0, 60));
   }
-  const plots = [...article.querySelectorAll("svg[role='img']")].filter(visible);
+  const plots = [...article.querySelectorAll("svg.plot")].filter(visible);
   const images = [...article.querySelectorAll("img")].filter(visible);
   const stretched = images.filter((el) => {
     if (!el.naturalWidth || getComputedStyle(el).objectFit !== "fill") return false;
@@ -58,7 +58,7 @@
     errors: [...document.querySelectorAll("mjx-container [data-mjx-error], mjx-container merror")].map(describe),
     raw,
     images: images.map((el) => ({ src: el.getAttribute("src"), width: el.naturalWidth, alt: el.getAttribute("alt") ?? "" })),
-    unnamed: plots.filter((el) => !(el.getAttribute("aria-label") ?? el.querySelector("title")?.textContent)?.trim()).map(describe),
+    unnamed: plots.filter((el) => !el.getAttribute("aria-label")?.trim()).map(describe),
     faint: [...faint],
     width: document.documentElement.scrollWidth,
   };
