@@ -211,6 +211,8 @@ def plot(root: ET.Element, prefix: str) -> None:
 def inline(svg: str, alt: str, prefix: str) -> str:
     """An SVG file as an element of a page, scaled down where it is too wide."""
     root = parse(svg)
+    if "viewBox" not in root.attrib:
+        raise ValueError(f"svg: got no viewBox ({alt!r}), expected one, by which it scales")
     _, _, width, height = map(float, root.get("viewBox").split())
     if root.find(".//g[@id='figure_1']") is not None:
         plot(root, prefix)
