@@ -529,7 +529,8 @@ def test_a_schedule_is_read_at_the_number_of_updates_done():
         seen.append((beta, free))
         return model(x).square().sum(-1)
 
-    step = gradient_step(nn.Linear(2, 2), objective, beta=lambda t: t / 10, free=lambda t: -t)
+    schedules = {"beta": lambda t: t / 10, "free": lambda t: -t}
+    step = gradient_step(nn.Linear(2, 2), objective, schedules=schedules)
     fit(step, [(torch.ones(3, 2),)] * 2, epochs=2, progress=False)
     assert seen == [(0.0, 0), (0.1, -1), (0.2, -2), (0.3, -3)]
 
@@ -538,7 +539,8 @@ def test_a_scheduled_step_is_the_objective_with_that_beta():
     """Three updates by hand, with the betas written out."""
     x = torch.bernoulli(torch.full((5, 4), 0.5))
     torch.manual_seed(1)
-    step = gradient_step(VAE.mlp((4,), 2, (5,)), elbo, beta=partial(linear_warmup, steps=2))
+    schedules = {"beta": partial(linear_warmup, steps=2)}
+    step = gradient_step(VAE.mlp((4,), 2, (5,)), elbo, schedules=schedules)
     torch.manual_seed(1)
     by_hand = VAE.mlp((4,), 2, (5,))
     adam = torch.optim.Adam(by_hand.parameters(), lr=1e-3)
@@ -562,7 +564,8 @@ def test_a_schedule_resumes_where_it_was(tmp_path, schedule):
 
     def new_step(seed):
         torch.manual_seed(seed)
-        return gradient_step(VAE.mlp((4,), 2, (5,)), elbo, beta=partial(schedule, steps=5))
+        schedules = {"beta": partial(schedule, steps=5)}
+        return gradient_step(VAE.mlp((4,), 2, (5,)), elbo, schedules=schedules)
 
     whole, first, second = new_step(1), new_step(1), new_step(7)
     torch.manual_seed(2)

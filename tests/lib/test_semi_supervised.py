@@ -287,7 +287,7 @@ def test_the_multiplier_may_be_a_schedule(constrained):
         seen.append(multiplier)
         return prediction_constrained(model, x, y, multiplier=multiplier)
 
-    step = gradient_step(constrained, objective, multiplier=lambda t: 10.0 * t)
+    step = gradient_step(constrained, objective, schedules={"multiplier": lambda t: 10.0 * t})
     for _ in range(3):
         step((X[:8], Y))
     assert seen == [0.0, 10.0, 20.0]

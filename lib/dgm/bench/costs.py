@@ -62,7 +62,7 @@ def epoch_seconds(work: Work, at_least: float = 0.3) -> tuple[float, float]:
     split = Split(grey, torch.zeros(n, dtype=torch.int64, device=device()), levels=256)
     batches = split.batches(work.batch, binarize="dynamic")
     objective = elbo if work.k is None else partial(iwae, k=work.k)
-    model = VAE.mlp((1, work.side, work.side), LATENT, (work.width,))
+    model = VAE.mlp((1, work.side, work.side), LATENT, (work.width,)).to(device())
     step, products = gradient_step(model, objective), product_step(work.layers())
 
     def train() -> None:

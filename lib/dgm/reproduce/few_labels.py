@@ -36,7 +36,7 @@ from ..labels import MixedBatches, few, known
 from ..models import M1, M2, PCVAE, VAE
 from ..models.semi_supervised import classifier, logistic_regression
 from ..objectives import elbo, m2, prediction_constrained
-from ..train import fit, random_state, set_random_state
+from ..train import fit, own_random_state
 from .recipes import falling_rate, scheduled_step
 from .runs import write
 
@@ -116,15 +116,13 @@ class Draw:
     def vae(self, beta: float = 1.0) -> VAE:
         """Trained without labels, at the first call or by a run that was stopped later."""
         if beta not in self.vaes:
-            before = random_state()
-            torch.manual_seed(self.seed)
-            model = self.setting.build(VAE, self.data.shape)
             batch_size = self.setting.batch_size + self.setting.labelled
             batches = self.data.train.batches(batch_size, binarize=self.setting.binarize)
             file = self.folder and self.folder / f"vae-{beta:g}-{self.seed}.pt"
             objective = partial(elbo, beta=beta)
-            train(model, objective, batches, self.updates, self.setting.rate, checkpoint=file)
-            set_random_state(before)  # what follows is the same, trained now or read
+            with own_random_state(self.seed):  # what follows is the same, trained now or read
+                model = self.setting.build(VAE, self.data.shape)
+                train(model, objective, batches, self.updates, self.setting.rate, checkpoint=file)
             self.vaes[beta] = model
         return self.vaes[beta]
 
