@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.distributions import constraints
 
-from dgm import data, evaluate, figures, labels, models, plots
-from dgm.models.autoregressive.parts import Levels
+from dgm import data, evaluate, figures, labels, models, objectives, plots
+from dgm.heads import Levels
 from dgm.train import em_step
 
 PIXELS = (1, 2, 4)
@@ -299,4 +299,4 @@ def test_sequences_are_made_on_the_default_device_and_work_where_they_are(name):
     assert model.log_prob(x).device.type == model.sample(2).device.type == "cpu"
     if name == "MADE":
         assert model.ensemble(2).sample(2).device.type == "cpu"
-        assert models.autoregressive.order_agnostic(model, x).device.type == "cpu"
+        assert objectives.order_agnostic(model, x).device.type == "cpu"
