@@ -266,3 +266,16 @@ def test_inverse_cdf_at_the_steps():
     logits = torch.tensor([[0.0, 0.0, -torch.inf]]).expand(4, 3)  # thirds, and nothing
     u = torch.tensor([0.0, 1 / 3, 0.5, 1 - 1e-12])
     assert inverse_cdf(logits, u).tolist() == [0, 1, 1, 2]
+
+
+def test_order_agnostic_takes_what_log_likelihood_takes():
+    """Batches carry labels, which a model without classes is not given."""
+    model, x = randomised(MADE((4,), hidden=(5,))), torch.eye(4)
+
+    def value(*y):
+        torch.manual_seed(0)
+        return objectives.order_agnostic(model, x, *y)
+
+    assert torch.equal(value(torch.arange(4)), value())
+    with pytest.raises(ValueError, match=r"x: got shape \(4, 3\), expected"):
+        objectives.order_agnostic(model, x[:, :3])
