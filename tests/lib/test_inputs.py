@@ -35,7 +35,7 @@ SEQUENCES = {
 }
 # methods of x alone: those that look at its shape and type, and those that look at every value
 LOOK_AT_SHAPES = ["encode", "forward", "log_prob", "log_joint", "posterior", "e_step"]
-LOOK_AT_SHAPES += ["energy", "free_energy", "hidden", "gibbs"]
+LOOK_AT_SHAPES += ["energy", "joint_energy", "hidden", "gibbs"]
 LOOK_AT_VALUES = ["fit", "initialize", "m_step"]
 
 
@@ -48,7 +48,7 @@ def calls(model, names):
         if name == "m_step":
             q = model.posterior(binary().to(next(model.parameters())))
             yield name, lambda x, f=method, q=q: f(x, q)
-        elif name == "energy":
+        elif name == "joint_energy":
             yield name, lambda x, f=method: f(x, torch.ones(6, 3, device="cpu"))
         elif name == "fit" and isinstance(model, models._mixture.Mixture):
             yield name, lambda x, f=method: f(x, torch.arange(6, device="cpu") % 2)
