@@ -1,21 +1,15 @@
 """Checkpoints: the whole state of a run in one file."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from .randomness import random_state, set_random_state
-
-if TYPE_CHECKING:
-    from .loop import History
-    from .steps import Step
 
 
 def states(parts: Mapping[str, Any]) -> dict[str, dict]:
@@ -29,13 +23,13 @@ def load_states(parts: Mapping[str, Any], saved: Mapping[str, dict]) -> None:
         part.load_state_dict(saved[name])
 
 
-def run_state(step: Step, history: History, best: dict | None = None) -> dict:
+def run_state(step, history, best: dict | None = None) -> dict:
     """All of a run: its step, its history, the best epoch so far, the random state."""
     state = {"step": step.state_dict(), "history": history.metrics, "best": best}
     return _plain(state | {"random": random_state()})
 
 
-def load_run_state(state: dict, step: Step, history: History | None = None) -> dict | None:
+def load_run_state(state: dict, step, history=None) -> dict | None:
     """Go to where a run was that `run_state` described; returns its best epoch."""
     step.load_state_dict(state["step"])
     set_random_state(state["random"])
@@ -44,10 +38,8 @@ def load_run_state(state: dict, step: Step, history: History | None = None) -> d
     return state["best"]
 
 
-def save_checkpoint(
-    path: str | os.PathLike, step: Step, history: History, best: dict | None = None
-) -> None:
-    """Write the state of a run to one file, whole or not at all.
+def save_checkpoint(path: str | os.PathLike, step, history, best: dict | None = None) -> None:
+    """Write the state of a run, a `Step` and its `History`, to one file, whole or not at all.
 
     `best` is the best epoch so far, where there is early stopping. The random state is saved here,
     once for all steps.
@@ -77,9 +69,7 @@ def _plain(state):
     return state
 
 
-def load_checkpoint(
-    path: str | os.PathLike, step: Step, history: History | None = None
-) -> dict | None:
+def load_checkpoint(path: str | os.PathLike, step, history=None) -> dict | None:
     """Restore a run that `save_checkpoint` wrote. Only tensors and plain values are read.
 
     Returns:
