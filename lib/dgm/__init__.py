@@ -9,6 +9,7 @@ Models live where you put them: `model.to(dgm.device())`, which `gradient_step` 
 """
 
 from . import (
+    architectures,
     checks,
     data,
     estimators,
@@ -27,6 +28,7 @@ from . import (
 from ._device import device
 
 __all__ = [
+    "architectures",
     "checks",
     "data",
     "device",
