@@ -58,7 +58,7 @@ class Autoencoder(FromArchitecture, nn.Module):
         """Both networks from one architecture, each with an affine layer on top.
 
         Args:
-            architecture: one of `dgm.architectures`.
+            architecture: one of `dgm.architectures`; in short `mlp`, `conv` or `residual`.
             shape: event shape of the data.
             latent: size of a code.
         """

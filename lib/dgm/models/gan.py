@@ -101,7 +101,7 @@ class Generator(FromArchitecture, nn.Module):
         """A decoder, and on top an affine layer; for images a sigmoid, too.
 
         Args:
-            architecture: one of `dgm.architectures`.
+            architecture: one of `dgm.architectures`; in short `mlp`, `conv` or `residual`.
             shape: event shape of the data.
             latent: number of coordinates of z.
             classes: number of classes, 0 without labels.
@@ -185,7 +185,7 @@ class Critic(FromArchitecture, nn.Module):
         """An encoder with leaky ReLUs, and a linear layer on top.
 
         Args:
-            architecture: one of `dgm.architectures`.
+            architecture: one of `dgm.architectures`; in short `mlp`, `conv` or `residual`.
             shape: event shape of the data.
             classes: number of classes, 0 without labels.
             spectral_norm: see above.

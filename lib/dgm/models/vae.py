@@ -84,7 +84,7 @@ class VAE(FromArchitecture, nn.Module):
         """Both networks from one architecture, each with a head on top.
 
         Args:
-            architecture: one of `dgm.architectures`.
+            architecture: one of `dgm.architectures`; in short `mlp`, `conv` or `residual`.
             shape: event shape of the data.
             latent: size of a code; of `heads.OneHotCategorical` also (variables, values).
             posterior: a head, called with (features, latent). The prior is the one the head
