@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .checks import event_shape, image_shape, integer, sizes
+from .checks import check_labels, event_shape, image_shape, integer, sizes
 
 
 class Features(nn.Sequential):
@@ -161,3 +161,22 @@ def to_event(
         )
     layers: list[nn.Module] = [OverImages(nn.Conv2d(features[0], n * shape[0], 3, padding=1))]
     return nn.Sequential(*layers, nn.Unflatten(-3, full[:-2])) if n > 1 else layers[0]
+
+
+class Label(nn.Module):
+    """A learned vector per class, to be added to a layer: labels (B,) -> (B, width).
+
+    Without classes it is a vector of zeros, (1, width), that takes no label.
+    """
+
+    def __init__(self, classes: int, width: int):
+        super().__init__()
+        self.classes = classes
+        if classes:
+            self.vectors = nn.Embedding(classes, width)
+        else:
+            self.register_buffer("zero", torch.zeros(1, width), persistent=False)
+
+    def forward(self, y: Tensor | None) -> Tensor:
+        check_labels(y, self.classes)
+        return self.vectors(y.long()) if self.classes else self.zero

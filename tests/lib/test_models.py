@@ -5,7 +5,7 @@ import torch
 from sklearn.decomposition import PCA as SklearnPCA
 
 from dgm import models, objectives
-from dgm.models.linear import principal_angles
+from dgm.evaluate import principal_angles
 from dgm.protocols import Tractable
 
 IMAGES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]

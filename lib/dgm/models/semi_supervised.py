@@ -20,8 +20,8 @@ from torch.distributions.constraints import Constraint
 from .. import heads, nets
 from ..architectures import Architecture
 from ..checks import check_shape, integer
-from ..evaluate.representation import encode
 from ._from_architecture import FromArchitecture
+from .codes import encode
 from .conditional import ConditionalVAE
 from .vae import VAE
 
