@@ -9,6 +9,7 @@ Models stay where you put them; `.to(dgm.device())` puts them where the data are
 """
 
 from . import (
+    architectures,
     checks,
     data,
     estimators,
@@ -27,6 +28,7 @@ from . import (
 from ._device import device
 
 __all__ = [
+    "architectures",
     "checks",
     "data",
     "device",

@@ -47,7 +47,9 @@ X = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4).double()  # all 16 ima
 @pytest.fixture
 def tiny():
     """Three classes, codes of four outcomes, four binary pixels: everything can be summed."""
-    vae = ConditionalVAE.mlp((4,), 4, (5,), classes=3, posterior=heads.OneHotCategorical)
+    vae = ConditionalVAE.mlp(
+        (4,), latent=4, hidden=(5,), classes=3, posterior=heads.OneHotCategorical
+    )
     return scatter(M2(vae, nn.Sequential(nn.Linear(4, 6), nn.Tanh(), Labels(6, 3))))
 
 
