@@ -4,7 +4,7 @@ Classifiers on codes come from scikit-learn, which is imported when one is fitte
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 
 import torch
@@ -27,13 +27,13 @@ def encode(model, x: Tensor, y: Tensor | None = None, batch_size: int = 1000) ->
     """Codes of images, in batches: (N, *event) -> (N, latent).
 
     The code is `model.encode(x)` for an autoencoder and the mean of `model.posterior(x)` for a
-    latent-variable model, of `model.posterior(x, y)` for a conditional one. With two stochastic
+    latent-variable model, of `model.posterior(x, y)` with classes. With two stochastic
     layers it is one layer's mean beside the other's, of which the second is estimated: it is the
     average of the means given 100 draws of the first layer.
 
     Raises:
         ValueError: the model has no codes, there are no examples, x has another event shape or
-            type than the model's, or a conditional model did not get one label per example.
+            type than the model's, or a model with classes did not get one label per example.
 
     >>> from dgm.models import PCA
     >>> encode(PCA((1, 8, 8)), torch.rand(5, 1, 8, 8)).shape
@@ -43,12 +43,12 @@ def encode(model, x: Tensor, y: Tensor | None = None, batch_size: int = 1000) ->
         raise ValueError(f"model: got {type(model).__name__}, which has no codes to encode into")
     check_examples(model, x, y)
     integer("batch_size", batch_size)
+    parts = ((part, given(model, label)) for part, label in batches(x, y, batch_size))
     if hasattr(model, "encode"):
-        parts = [model.encode(batch) for batch in x.split(batch_size)]
+        codes = torch.cat([model.encode(part, **condition) for part, condition in parts])
     else:
-        qs = (model.posterior(b, **given(model, y_b)) for b, y_b in batches(x, y, batch_size))
-        parts = [_mean(q) for q in qs]
-    codes = torch.cat(parts)
+        qs = (model.posterior(part, **condition) for part, condition in parts)
+        codes = torch.cat([_mean(q) for q in qs])
     if len(codes) != len(x):
         raise ValueError(f"model: encodes {len(x)} examples into {len(codes)} codes")
     return codes
@@ -153,7 +153,7 @@ def mean_log_prob(
     Args:
         model: has `log_prob`: (B, *event) -> (B,).
         x: (N, *event), N of at least 2.
-        y: labels (N,), for a conditional model, whose log p(x | y) is averaged.
+        y: labels (N,), for a model with classes, whose log p(x | y) is averaged.
 
     Raises:
         ValueError: fewer than two examples, x and y are no data of the model, or log_prob returns
@@ -210,7 +210,8 @@ def bits_per_dimension(log_prob: Tensor | float, shape: Sequence[int]) -> Tensor
 def linear_probe(model, data: Dataset) -> float:
     """Test accuracy of a logistic regression from codes to labels: what is there linearly.
 
-    Only labelled examples count, in training and in the test (y = -1 is no class).
+    Only labelled examples count, in training and in the test (y = -1 is no class). Codes of a model
+    with classes are those given the label: what they still say of it should be nothing.
 
     Raises:
         ValueError: no training or no test example has a label; the model has no codes.
@@ -225,7 +226,7 @@ def linear_probe(model, data: Dataset) -> float:
     from sklearn.preprocessing import StandardScaler
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return _test_accuracy(probe, lambda x: encode(model, x), data)
+    return _test_accuracy(probe, model, data)
 
 
 def knn(model, data: Dataset, k: int = 5) -> float:
@@ -243,13 +244,13 @@ def knn(model, data: Dataset, k: int = 5) -> float:
     most = len(known(data.train))
     if integer("k", k) > most:
         raise ValueError(f"k: got {k}, expected at most {most}, the labelled training examples")
-    return _test_accuracy(KNeighborsClassifier(k), lambda x: encode(model, x), data)
+    return _test_accuracy(KNeighborsClassifier(k), model, data)
 
 
-def _test_accuracy(classifier, features: Callable[[Tensor], Tensor], data: Dataset) -> float:
+def _test_accuracy(classifier, model, data: Dataset) -> float:
     def labelled(split: Split) -> tuple:
         split = known(split)
-        return features(split.images).cpu().numpy(), split.y.cpu().numpy()
+        return encode(model, split.images, split.y).cpu().numpy(), split.y.cpu().numpy()
 
     classifier.fit(*labelled(data.train))
     return float(classifier.score(*labelled(data.test)))

@@ -31,6 +31,7 @@ class Autoencoder(nn.Module):
     """
 
     support = constraints.real
+    classes = 0
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, shape: Sequence[int]):
         super().__init__()

@@ -10,6 +10,7 @@ from torch.distributions import constraints
 from .._device import device
 from ..checks import check_data, examples, integer, one_each
 from ..objectives.adversarial import critic_logistic, generator_non_saturating
+from ..protocols import classes_of, given
 from .averages import start_average, update_average
 from .checkpoints import random_state, set_random_state
 from .compiled import Compiled
@@ -83,11 +84,10 @@ class adversarial_step:
             raise ValueError(f"critic_steps: got {critic_steps}, expected 1 if simultaneous")
         if not 0 <= ema < 1:
             raise ValueError(f"ema: got {ema}, expected at least 0 and less than 1")
-        self.conditional = bool(getattr(generator, "classes", 0))
-        if getattr(critic, "classes", 0) != getattr(generator, "classes", 0):
+        if classes_of(critic) != classes_of(generator):
             raise ValueError(
-                f"generator, critic: got {getattr(generator, 'classes', 0)} and "
-                f"{getattr(critic, 'classes', 0)} classes, expected as many"
+                f"generator, critic: got {classes_of(generator)} and {classes_of(critic)} classes, "
+                "expected as many"
             )
         check_learns("generator", generator)
         check_learns("critic", critic)
@@ -105,8 +105,7 @@ class adversarial_step:
         self.t = 0
 
     def __call__(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
-        batch = examples(batch)
-        x, *y = batch if self.conditional else batch[:1]
+        x, *y = self._used(batch)
         if self.simultaneous:
             critic = self._critic_gradient(x, *y)
             generator = self._generator_gradient(x, *y)  # at the same point: no one has moved yet
@@ -121,6 +120,11 @@ class adversarial_step:
         self.t += 1
         update_average(self.average, self.generator, self.ema)
         return {"critic": critic, "generator": generator}
+
+    def _used(self, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """(x, y) for players with classes, else (x,)."""
+        x, y = (*examples(batch), None)[:2]
+        return x, *given(self.generator, y).values()
 
     def _shares(self, *batch: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """The batch divided among the critic's steps; one too small for that goes round again."""
@@ -157,12 +161,8 @@ class adversarial_step:
 
     def check(self, batch: Sequence[Tensor]) -> None:
         """Raise ValueError if the batch cannot be data of these players. `fit` asks once."""
-        x, *y = examples(batch)
-        if not self.conditional:
-            y = []  # they are not used
+        x, *y = self._used(batch)
         check_data(self.critic, x, *y)
-        if self.conditional and (not y or (y[0] < 0).any()):
-            raise ValueError(f"y: expected labels from 0 to {self.generator.classes - 1}")
         support = getattr(self.generator, "support", constraints.real)
         if not support.check(x).all():
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Small parts: labels, levels, draws, and checks of orders and labels."""
+"""Small parts: labels, levels, draws, orders."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from ...checks import check_integers
+from ...checks import check_labels
 from ...heads import OnGrid
 
 
-class Label(nn.Module):
+class ClassEmbedding(nn.Module):
     """A learned vector per class, to be added to a layer: labels (B,) -> (B, width).
 
-    Without classes it is a vector of zeros, (1, width), that takes no label.
+    Without classes it is a vector of zeros, (1, width), and y is None.
     """
 
     def __init__(self, classes: int, width: int):
@@ -25,8 +25,8 @@ class Label(nn.Module):
         else:
             self.register_buffer("zero", torch.zeros(1, width), persistent=False)
 
-    def forward(self, y: Tensor | None) -> Tensor:
-        check_labels(y, self.classes)
+    def forward(self, y: Tensor | None, batch: int) -> Tensor:
+        check_labels(y, self.classes, (batch,))
         return self.vectors(y.long()) if self.classes else self.zero
 
 
@@ -77,13 +77,3 @@ def permutation(order: Sequence[int] | None, d: int) -> list[int]:
     if order.is_floating_point() or sorted(order.flatten().tolist()) != list(range(d)):
         raise ValueError(f"order: got {order.tolist()}, expected each of 0, ..., {d - 1} once")
     return order.flatten().tolist()
-
-
-def check_labels(y: Tensor | None, classes: int) -> None:
-    """Raise ValueError unless there are integer labels if, and only if, the model has classes."""
-    if y is not None:
-        check_integers(y)
-    if (y is None) != (classes == 0):
-        got = "none" if y is None else f"labels of shape {tuple(y.shape)}"
-        expected = f"labels 0 to {classes - 1}" if classes else "none: it was built without classes"
-        raise ValueError(f"y: got {got}, expected {expected}")
