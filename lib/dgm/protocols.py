@@ -5,7 +5,7 @@ methods. A class belongs to a protocol when it has the methods; it need not inhe
 
     Generative        can draw samples                       (a GAN's generator)
     Tractable         ... and evaluate log p(x) exactly      (mixtures, PPCA, autoregressive models)
-    LatentVariable    ... or has the parts of p(x, z)        (variational autoencoders)
+    LatentVariable    ... or has the parts of p(x, z)        (variational autoencoders, M2)
     SemiSupervised    can say which label an example has     (M2, the prediction-constrained VAE)
 
 **Labels.** Every model has `classes`, 0 where it takes no label. A model with classes is one of

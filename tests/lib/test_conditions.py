@@ -137,6 +137,8 @@ def test_a_model_with_classes_takes_their_labels_and_no_others(name):
     model = WITH[name](SHAPE)
     assert model.classes == CLASSES
     assert given(model, Y) == {"y": Y}
+    with pytest.raises(ValueError, match=f"^y: got None.* {type(model).__name__} needs them"):
+        given(model, None)
     check_data(model, binary(), Y)
     asked = [*methods(model), *askers(name, model)]
     assert len(asked) >= 2
