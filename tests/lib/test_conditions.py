@@ -10,7 +10,7 @@ from torch.distributions import Bernoulli, Independent
 
 from dgm import data, evaluate, heads, models, objectives, plots
 from dgm.checks import check_data, check_labels
-from dgm.models.autoregressive import Autoregressive, order_agnostic
+from dgm.models.autoregressive import Autoregressive
 from dgm.protocols import LatentVariable, SemiSupervised, Tractable, given
 from dgm.train import adversarial_step, fit, gradient_step
 
@@ -95,7 +95,7 @@ def askers(name, model):
     if isinstance(model, Tractable):
         functions += [objectives.log_likelihood, evaluate.mean_log_prob]
     if isinstance(model, models.MADE):
-        functions += [order_agnostic]
+        functions += [objectives.order_agnostic]
     if isinstance(model, models.Critic):
         functions += [evaluate.log_density_ratio]
     if isinstance(model, models.Autoencoder | models.PCA):

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.distributions import MixtureSameFamily
 
 from ..checks import check_examples, check_finite, one_each
+from ..data import in_batches
 from ..protocols import given
-from .representation import batches, nearest_distance
+from .representation import nearest_distance
 
 
 @torch.no_grad()
@@ -242,7 +243,7 @@ def log_density_ratio(
     tensor([ 0.5000, -1.0000])
     """
     check_examples(critic, x, y)
-    parts = batches(x, y, batch_size)
+    parts = in_batches(x, y, batch_size)
     return torch.cat([one_each(critic(b, **given(critic, y_b)), b, "critic") for b, y_b in parts])
 
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...nets import ClassEmbedding
 from .base import Autoregressive
-from .parts import ClassEmbedding
 
 
 class FVSBN(Autoregressive):

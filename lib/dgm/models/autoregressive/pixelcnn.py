@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...checks import image_shape, integer
+from ...nets import ClassEmbedding
 from .base import Autoregressive
-from .parts import ClassEmbedding
 
 
 class PixelCNN(Autoregressive):
