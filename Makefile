@@ -54,7 +54,7 @@ endif
 
 known-chapter:
 	@test -z "$$CHAPTER" || test -f "book/$$CHAPTER.ipynb" || { \
-		echo "CHAPTER: got $$CHAPTER, expected one of" $(basename $(notdir $(wildcard book/*.ipynb))) >&2; exit 2; }
+		echo "CHAPTER: got $$CHAPTER, expected one of $(sort $(basename $(notdir $(wildcard book/*.ipynb))))" >&2; exit 2; }
 
 serve: book  ## build, then serve the book at http://localhost:8000
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html

@@ -91,7 +91,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("config-inited", wait_for_others, priority=100)
     app.connect("config-inited", begin)
     app.connect("config-inited", note_makers)
-    app.connect("env-updated", pages_to_write, priority=900)
+    app.connect("env-get-updated", pages_to_write, priority=900)  # when numbers are known
     app.connect("build-finished", end, priority=900)
     app.connect("build-finished", let_others, priority=950)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
