@@ -83,7 +83,10 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    failed = [report.nodeid for report in terminalreporter.stats.get("failed", [])]
     for name, run in getattr(config, "kept_runs", {}).items():
+        if any(f"{name}.ipynb::" in cell for cell in failed):
+            continue
         terminalreporter.line(
             f"{name}: passed unchanged, not run again: the outputs compared are those of the run "
             f"that is kept ({run.seconds:.0f} s)"

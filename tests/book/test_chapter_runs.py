@@ -424,8 +424,9 @@ def test_a_second_build_waits_for_the_first(tmp_path):
 # ---------------------------------------------------------------- nbval
 
 
-def test_nbval_compares_runs_that_are_kept(tmp_path):
+def test_nbval_compares_runs_that_are_kept(tmp_path, monkeypatch):
     """The cells would fail: they are not run."""
+    monkeypatch.setattr(chapter_runs, "packages", PACKAGES)  # as nbval's process finds them
     cell = new_code_cell("fails()", id="checked", execution_count=1)
     cell.metadata["tags"] = ["nbval-check-output", "keep_output"]
     cell.outputs = [new_output("stream", text="42\n")]
