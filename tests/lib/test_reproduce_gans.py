@@ -14,7 +14,7 @@ from dgm.objectives import (
     generator_linear,
     generator_non_saturating,
 )
-from dgm.reproduce import RECIPES, Schedule, gans, reproduce, runs
+from dgm.reproduce import RECIPES, Schedule, gans, reproduce, runs, train_classifier
 from dgm.reproduce.records import read_model, write_model
 
 NAMES = ["gan", "gan-r1", "wgan-gp"]
@@ -93,7 +93,7 @@ def test_the_classifier_has_not_seen_the_images_that_are_held_out(monkeypatch):
     assert torch.equal(both, dataset.train.x.flatten(1).long().sum(0))
 
     seen = []
-    train = evaluate.train_classifier
+    train = train_classifier
     monkeypatch.setattr(
         gans, "train_classifier", lambda d, *a: seen.append(d.train) or train(d, *a)
     )
@@ -129,7 +129,9 @@ def test_the_games_are_what_their_names_say():
     own = [step.generator_objective for step in (plain, r1, wasserstein)]
     assert own == [generator_non_saturating, generator_non_saturating, generator_linear]
     assert [step.critic_steps for step in (plain, r1, wasserstein)] == [1, 1, 5]
-    betas = [step.critic_optimizer.param_groups[0]["betas"] for step in (plain, wasserstein)]
+    betas = [
+        step.players["critic"].optimizer.param_groups[0]["betas"] for step in (plain, wasserstein)
+    ]
     assert betas == [(0.5, 0.999), (0.0, 0.9)]
     # each update of a critic sees 64 images
     assert [RECIPES[name].short.batch_size for name in NAMES] == [64, 64, 320]
@@ -139,9 +141,9 @@ def test_both_players_follow_the_learning_rate_and_the_average_is_measured():
     step = step_of("gan", rate=lambda t: 0.01 / (1 + t))
     x = torch.rand(8, 1, 8, 8)
     for expected in (0.01, 0.005):
+        for player in step.players.values():
+            assert player.learning_rates() == [expected]
         step((x,))
-        for optimizer in (step.generator_optimizer, step.critic_optimizer):
-            assert optimizer.param_groups[0]["lr"] == expected
     assert step.model is step.average
 
 

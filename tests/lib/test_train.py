@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.distributions import Independent, Normal
 
-from dgm import heads, models, nets, objectives
+from dgm import heads, models, nets, objectives, plots
 from dgm.checks import check_data
 from dgm.train import (
+    Step,
     cyclical_warmup,
     fit,
     gradient_step,
@@ -33,7 +34,7 @@ def parameters(step):
     return torch.cat([p.detach().flatten() for p in step.model.parameters()])
 
 
-class InterruptAt:
+class InterruptAt(Step):
     """A step that is interrupted by Ctrl-C at its n-th call."""
 
     def __init__(self, step, n):
@@ -69,7 +70,7 @@ def test_another_optimizer(batches):
     step = gradient_step(
         model, objectives.reconstruction, optimizer=lambda p: torch.optim.SGD(p, lr=0.1)
     )
-    assert isinstance(step.optimizer, torch.optim.SGD)
+    assert isinstance(step.learner.optimizer, torch.optim.SGD)
     fit(step, batches, epochs=1, progress=False)
 
 
@@ -169,7 +170,7 @@ def test_checkpoints_hold_no_code(tmp_path, batches):
     file = tmp_path / "run.pt"
     fit(new_step(), batches, epochs=1, checkpoint=file, progress=False)
     state = torch.load(file, weights_only=True)
-    assert set(state) == {"step", "history", "best"}
+    assert set(state) == {"step", "history", "best", "random"}
 
 
 @pytest.mark.parametrize(
@@ -392,9 +393,9 @@ def test_a_warmup_of_no_steps(schedule, steps):
         schedule(0, steps)
 
 
-def test_history_plots_itself(batches):
+def test_a_picture_of_a_history(batches):
     history = fit(new_step(), batches, 3, validate=lambda: {"test": 1.0}, progress=False)
-    ax = history.plot()
+    ax = plots.history(history)
     assert [line.get_label() for line in ax.lines] == ["objective", "test"]
     with pytest.raises(KeyError, match="no metric 'loss'; there are objective, test"):
         history["loss"]

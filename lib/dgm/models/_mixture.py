@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution, OneHotCategorical
 
-from ..checks import check_integers, event_shape, integer, one_hot
+from ..checks import check_integers, check_range, event_shape, integer
 from ._events import flatten_data
 from ._precise import float64
 
@@ -21,6 +22,8 @@ class Mixture(nn.Module):
     Attributes:
         weight_logits: (components,), log pi_k up to a constant.
     """
+
+    classes = 0  # a mixture is fitted to labels, its components, but is not given any
 
     def __init__(self, shape: int | Sequence[int], components: int, floor: float):
         super().__init__()
@@ -48,6 +51,10 @@ class Mixture(nn.Module):
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) = log sum_z p(x, z) in nats: (..., *shape) -> (...)."""
         return self.log_joint(x).logsumexp(-1)
+
+    def energy(self, x: Tensor) -> Tensor:
+        """-log p(x) in nats, an energy with Z = 1: (..., *shape) -> (...)."""
+        return -self.log_prob(x)
 
     def posterior(self, x: Tensor) -> Distribution:
         """p(z | x) = p(x, z) / p(x), exactly: batch shape (...), event shape (components,)."""
@@ -116,13 +123,9 @@ class Mixture(nn.Module):
                 "EM: dgm.train.fit(dgm.train.em_step(model.initialize(x)), [(x,)], epochs=50)"
             )
         flatten_data(self, x)
-        check_integers(y)
-        if y.shape != x.shape[:1] or y.min() < 0 or y.max() >= self.components:
-            raise ValueError(
-                f"y: got shape {tuple(y.shape)} for {len(x)} examples, expected one label each, "
-                f"from 0 to {self.components - 1}"
-            )
-        self.m_step(x, OneHotCategorical(probs=one_hot(y, self.components).to(x)))
+        check_integers(y, x.shape[:1])
+        check_range(y, self.components)
+        self.m_step(x, OneHotCategorical(probs=F.one_hot(y.long(), self.components).to(x)))
         return self
 
     @torch.no_grad()

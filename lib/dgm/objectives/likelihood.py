@@ -7,13 +7,13 @@ from ..protocols import Tractable, given
 
 
 def log_likelihood(model: Tractable, x: Tensor, y: Tensor | None = None) -> Tensor:
-    r"""$\log p_\theta(x)$ in nats, of a conditional model $\log p_\theta(x \mid y)$.
+    r"""$\log p_\theta(x)$ in nats, of a model with classes $\log p_\theta(x \mid y)$.
 
     Its maximisation is maximum likelihood. Shapes: x (B, *event) -> (B,).
 
     Raises:
-        ValueError: x has another event shape or type than the model's, a conditional model got no
-            labels, or `log_prob` does not return (B,).
+        ValueError: x has another event shape or type than the model's, a model with classes got
+            none, or other, labels, or `log_prob` does not return (B,).
 
     >>> import torch
     >>> from torch.distributions import Normal
@@ -24,13 +24,37 @@ def log_likelihood(model: Tractable, x: Tensor, y: Tensor | None = None) -> Tens
     return one_each(model.log_prob(x, **given(model, y)), x, "model: log_prob")
 
 
+def order_agnostic(model, x: Tensor, y: Tensor | None = None) -> Tensor:
+    r"""$\log p_o(x)$ in nats, in an order o drawn for this batch: (B, *shape) -> (B,).
+
+    It trains one network for all orders, so that afterwards any order can be asked for: the known
+    pixels first, for example, wherever they are.
+
+    Args:
+        model: has `random_order()` and `reordered(order)`, as `dgm.models.MADE`.
+
+    Raises:
+        ValueError: as `log_likelihood`.
+
+    Source: Germain et al. (2015), MADE: Masked Autoencoder for Distribution Estimation, section
+    4.1.
+
+    >>> import torch
+    >>> from dgm.models import MADE
+    >>> order_agnostic(MADE((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
+    torch.Size([5])
+    """
+    return log_likelihood(model.reordered(model.random_order()), x, y)
+
+
 def reconstruction(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     r"""Minus the squared error, $-\lVert x - f_\theta(h_\phi(x)) \rVert^2$, for an autoencoder.
 
     The sum runs over all coordinates of an example, so that the numbers of different models on one
     data set can be compared, and compared with eigenvalues. No probability and no nats.
 
-    Shapes: x (B, *event) -> (B,). `y` is not used. `model(x)` is the reconstruction of x.
+    Shapes: x (B, *event) -> (B,). `model(x)` is the reconstruction of x, `model(x, y=y)` that of a
+    model with classes.
 
     Raises:
         ValueError: x has another event shape or type than the model's, or its reconstruction has.
@@ -39,8 +63,8 @@ def reconstruction(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     >>> reconstruction(torch.nn.Identity(), torch.rand(3, 1, 8, 8))
     tensor([-0., -0., -0.])
     """
-    check_examples(model, x)
-    again = model(x)  # (B, *event)
+    check_examples(model, x, y)
+    again = model(x, **given(model, y))  # (B, *event)
     if again.shape != x.shape:
         raise ValueError(
             f"model: reconstructs x of shape {tuple(x.shape)} as {tuple(again.shape)}, "

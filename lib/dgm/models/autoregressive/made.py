@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...checks import integer, sizes
-from .base import Autoregressive
-from .parts import Label, permutation
+from ...nets import ClassEmbedding
+from .base import Autoregressive, permutation
 
 
 class MADE(Autoregressive):
@@ -55,8 +55,8 @@ class MADE(Autoregressive):
         size = len(self.order) * (self.levels - 1)
         widths = [size, *hidden, size]
         self.layers = nn.ModuleList(map(nn.Linear, widths[:-1], widths[1:]))
-        self.label_hidden = Label(self.classes, hidden[0])
-        self.label_output = Label(self.classes, size)
+        self.label_hidden = ClassEmbedding(self.classes, hidden[0])
+        self.label_output = ClassEmbedding(self.classes, size)
 
     def masks(self) -> list[Tensor]:
         """For each layer, which of its weights count: bool, (out, in)."""
@@ -73,10 +73,10 @@ class MADE(Autoregressive):
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         first, *others = zip(self.layers, self.masks(), strict=True)
         v = self.indicators(x.flatten(1)).flatten(1)  # (B, D m) with m = levels - 1
-        a = masked(*first, v) + self.label_hidden(y)
+        a = masked(*first, v) + self.label_hidden(y, len(x))
         for layer, mask in others:
             a = masked(layer, mask, a.relu())
-        return (a + self.label_output(y)).unflatten(1, (*self.shape, self.levels - 1))
+        return (a + self.label_output(y, len(x))).unflatten(1, (*self.shape, self.levels - 1))
 
     def incremental(self, x: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
         """Each hidden unit once, when all that it may see is there: in all, the work of one pass.
@@ -84,8 +84,8 @@ class MADE(Autoregressive):
         What is not there yet is zero, so that no mask is needed.
         """
         m, (first, *others, last) = self.levels - 1, self.layers
-        biases = [first.bias + self.label_hidden(y), *(layer.bias for layer in others)]
-        last_bias = last.bias + self.label_output(y)  # (B, D m)
+        biases = [first.bias + self.label_hidden(y, len(x)), *(layer.bias for layer in others)]
+        last_bias = last.bias + self.label_output(y, len(x))  # (B, D m)
         steps = torch.arange(len(self.order) + 1, device=x.device)
         # the units of degree t are those from starts[t] to starts[t + 1]
         starts = [
@@ -108,12 +108,17 @@ class MADE(Autoregressive):
     def reordered(self, order: Sequence[int]) -> "MADE":
         """The same network under another order: a model that shares this one's parameters.
 
-        It is a good model if the network was trained for that order too: see `order_agnostic`.
+        It is a good model if the network was trained for that order too: see
+        `dgm.objectives.order_agnostic`.
         """
         order = torch.tensor(permutation(order, len(self.order)), device=self.order.device)
         other = copy.copy(self)  # shallow: the parameters are the same ones
         other._buffers = {**self._buffers, "order": order}
         return other
+
+    def random_order(self) -> Tensor:
+        """A permutation of the coordinates, (D,), on the model's device."""
+        return torch.randperm(len(self.order), device="cpu").to(self.order.device)
 
     def ensemble(self, orders: int = 8) -> "OrderEnsemble":
         """This network under so many random orders, as one model."""
@@ -152,8 +157,8 @@ class OrderEnsemble(nn.Module):
         super().__init__()
         orders = integer("orders", orders)
         self.made, self.shape = made, made.shape
-        self.conditional, self.classes = made.conditional, made.classes
-        drawn = [random_order(made) for _ in range(orders - 1)]
+        self.classes = made.classes
+        drawn = [made.random_order() for _ in range(orders - 1)]
         self.register_buffer("orders", torch.stack([made.order, *drawn]))
 
     @property
@@ -177,22 +182,3 @@ class OrderEnsemble(nn.Module):
         # n samples of every member, one kept: fewer would hardly be faster, the steps being as many
         each = torch.stack([member.sample(n, y) for member in self.members()])  # (K, n, *shape)
         return each[k, torch.arange(n, device=k.device)]
-
-
-def order_agnostic(model: MADE, x: Tensor, y: Tensor | None = None) -> Tensor:
-    r"""$\log p_o(x)$ in nats, in an order o drawn for this batch: (B, *shape) -> (B,).
-
-    An objective. It trains one network for all orders, so that afterwards any order can be asked
-    for: the known pixels first, for example, wherever they are.
-
-    Source: Germain et al. (2015), section 4.1.
-
-    >>> order_agnostic(MADE((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
-    torch.Size([5])
-    """
-    return model.reordered(random_order(model)).log_prob(x, y)
-
-
-def random_order(model: MADE) -> Tensor:
-    """A permutation of the coordinates, (D,), on the model's device."""
-    return torch.randperm(len(model.order), device="cpu").to(model.order.device)
