@@ -85,7 +85,7 @@ def test_a_plot_is_ink_and_the_palette(tmp_path):
         "--plot-ground"
     }
     assert "currentColor 60%" in html  # 0.4
-    assert html.count("fill:var(--plot-ground)") == 1  # the box of the text, and no paper
+    assert html.count("fill:var(--plot-ground)") == 2  # the text's box and the hatch, no paper
 
 
 def test_a_cloud_takes_little_room():
