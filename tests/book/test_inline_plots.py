@@ -133,7 +133,8 @@ def test_an_interactive_plot_has_no_paper_in_the_dark(browser, tmp_path):
         return figure
 
     html = frames(line, slope=[1, 2]).html()
-    ground = "body { margin: 0; background: #12171e; }"
+    ground = "body { --pst-color-background: #12171e; margin: 0; background: #12171e; }"
+    ground += " .dgm-scroll { mask-image: linear-gradient(#000, #000); }"  # as plots.js fades it
     (tmp_path / "page.html").write_text(
         page(html, ground).replace('"light"', '"dark"'), encoding="utf-8"
     )
