@@ -6,17 +6,13 @@
   const name = (el) => el.closest("[id]")?.id ?? el.tagName;
   const pictures = [...article.querySelectorAll("svg.plot, img, canvas")].filter(visible);
 
-  // ---- wider than the column: the nearest block around, unless that scrolls and says so
+  // ---- wider than the nearest block around
   const column = (el) => {
     let block = el.parentElement;
     while (getComputedStyle(block).display === "inline") block = block.parentElement;
     return block;
   };
-  const wide = pictures.filter((el) => {
-    const box = column(el);
-    if (box.matches(".dgm-scroll")) return false;
-    return el.getBoundingClientRect().right > box.getBoundingClientRect().right + 1;
-  });
+  const wide = pictures.filter((el) => el.getBoundingClientRect().right > column(el).getBoundingClientRect().right + 1);
 
   // ---- white plates in the dark: a light ground behind a picture, or as a shape in it
   const luminance = (colour) => {

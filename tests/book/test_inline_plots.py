@@ -128,8 +128,9 @@ def test_an_interactive_plot_has_no_paper_in_the_dark(browser, tmp_path):
     from PIL import Image
 
     def line(slope):
-        figure, ax = plt.subplots(figsize=(4, 2))
-        ax.plot([0, slope])
+        figure, (left, right) = plt.subplots(1, 2, figsize=(4, 2))
+        left.plot([0, slope])
+        right.imshow([[0, 0], [0, 0]], cmap="gray_r", vmin=0, vmax=1)
         return figure
 
     html = frames(line, slope=[1, 2]).html()
@@ -143,7 +144,10 @@ def test_an_interactive_plot_has_no_paper_in_the_dark(browser, tmp_path):
     shot = Image.open(io.BytesIO(tab.locator(".dgm-frame").screenshot())).convert("RGB")
     tab.close()
     assert np.abs(np.subtract(shot.getpixel((2, 2)), (0x12, 0x17, 0x1E))).max() <= 2
-    assert np.asarray(shot).max() > 240  # what was black
+    left, right = np.asarray(shot)[:, : shot.width // 2], np.asarray(shot)[:, shot.width // 2 :]
+    assert left.max() > 220  # ink
+    assert left.mean() < 60
+    assert right[shot.height // 2, right.shape[1] // 2].min() > 230  # an image has its own ground
 
 
 # ---------------------------------------------------------------- what a reader can do

@@ -318,8 +318,8 @@ def test_matplotlib_figures_are_closed_and_compact():
     assert max(map(len, fig.spec["pictures"])) < 20_000
 
 
-@pytest.mark.parametrize("drawing, ink", [("curve", True), ("shade", True), ("images", False)])
-def test_only_a_picture_of_ink_alone_may_be_light_in_the_dark(drawing, ink):
+@pytest.mark.parametrize("drawing, papers", [("curve", 0), ("shade", 0), ("images", 1)])
+def test_images_in_a_plot_keep_their_paper(drawing, papers):
     import matplotlib.pyplot as plt
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -333,8 +333,11 @@ def test_only_a_picture_of_ink_alone_may_be_light_in_the_dark(drawing, ink):
             plots.grid(torch.rand(4, 1, 8, 8), ax=right)
         return left
 
-    assert figures.frames(draw, power=[1, 2]).spec["ink"] is ink
-    assert not figures.frames(grey, shade=[0, 1]).spec["ink"]
+    paper = figures.frames(draw, power=[1, 2]).spec["paper"]
+    assert len(paper) == papers
+    for left, top, width, height in paper:  # in the right half
+        assert 50 < left < left + width <= 100 and 0 <= top < top + height <= 100
+    assert figures.frames(grey, shade=[0, 1]).spec["paper"] is None
 
 
 def test_pictures_are_compressed_with_loss_only_if_they_must_be():
