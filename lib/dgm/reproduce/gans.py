@@ -22,7 +22,8 @@ from ..evaluate import Classifier, frechet_distance, train_classifier
 from ..models import VAE, Critic, Generator
 from ..objectives import elbo
 from ..train import Step, adversarial_step
-from .parts import Recipe, Schedule, constant_rate, falling_rate, scheduled_step
+from .parts import constant_rate, falling_rate, scheduled_step
+from .recipe import Recipe, Schedule
 from .records import RECORDS, read_model, surroundings, write, write_model
 
 CLASSIFIER_UPDATES = 1000
@@ -45,9 +46,9 @@ def gan(
         betas: Adam's, of both players.
     """
 
-    def step(dataset: Dataset, rate: Callable[[int], float]) -> Step:
-        generator = Generator.mlp(dataset.shape, latent=50, hidden=(200, 200))
-        critic = Critic.mlp(dataset.shape, hidden=(200, 200))
+    def step(shape: tuple[int, ...], rate: Callable[[int], float]) -> Step:
+        generator = Generator.mlp(shape, latent=50, hidden=(200, 200))
+        critic = Critic.mlp(shape, hidden=(200, 200))
         adam = partial(torch.optim.Adam, betas=betas, fused=True)
         objectives = critic_objective, generator_objective
         return scheduled_game(generator, critic, *objectives, rate, adam, critic_steps)
@@ -62,9 +63,9 @@ def vae_means() -> Recipe:
     p(x | z), for z from the prior.
     """
 
-    def step(dataset: Dataset, rate: Callable[[int], float]) -> Step:
+    def step(shape: tuple[int, ...], rate: Callable[[int], float]) -> Step:
         likelihood = partial(heads.Normal, sigma=0.2)
-        model = VAE.mlp(dataset.shape, latent=50, hidden=(200, 200), likelihood=likelihood)
+        model = VAE.mlp(shape, latent=50, hidden=(200, 200), likelihood=likelihood)
         return scheduled_step(model, elbo, rate, partial(torch.optim.Adam, fused=True))
 
     return judged_by_samples("VAE, means of p(x | z)", step, 64, means)
