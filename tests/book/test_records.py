@@ -130,6 +130,21 @@ def test_a_kept_model_is_loaded_without_data_as_float32(monkeypatch, run):
     assert model.sample(3).shape == (3, *record["shape"])
 
 
+@pytest.mark.parametrize(
+    ("run", "says"),
+    [
+        ("vae-1-digits", "VAE 64-100-100-20, ELBO, k = 1: 500 epochs in 1.3 minutes on CPU (1 "),
+        ("few-labels-mnist-mlp-15min", "5 draws of labels, 1,357 updates each in 19.8 minutes"),
+    ],
+)
+def test_every_kind_of_record_says_where_it_comes_from(run, says):
+    record = load(run)
+    assert record.provenance.startswith(says)
+    assert record["date"] in record.provenance and record["commit"][:12] in record.provenance
+    budget = " BUDGET=15" if run.endswith("15min") else ""
+    assert record.provenance.endswith(f": make reproduce NAMES={record['name']}{budget}")
+
+
 # ---------------------------------------------------------------- studies
 
 STUDIES = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, Study)]

@@ -158,7 +158,7 @@ def test_the_provenance_says_what_how_long_where_and_with_what(monkeypatch):
     versions = f"torch {torch.__version__}, scikit-learn "
     threads = torch.get_num_threads()
     assert record.provenance.startswith(
-        f"2 settings, 2 seeds, 6 updates each in 0 minutes on CPU ({threads} thread"
+        f"2 settings, 2 seeds, 6 updates each in 0.0 minutes on CPU ({threads} thread"
     )
     for part in (" processors, load ", versions, record["date"], f"commit {record['commit'][:12]}"):
         assert part in record.provenance

@@ -19,7 +19,8 @@ def load(name: str, folder: Path = COMMITTED) -> "Record":
     Raises:
         ValueError: there is none.
     """
-    files = {file.stem: file for file in folder.rglob("*.json") if file.parent.name != "bench"}
+    places = {folder / experiment.folder for experiment in EXPERIMENTS.values()}
+    files = {file.stem: file for place in places for file in place.glob("*.json")}
     if name not in files:
         raise ValueError(f"name: got {name!r}, expected one of {', '.join(sorted(files))}")
     return Record(files[name], folder / "models" / f"{name}.pt")
@@ -109,7 +110,7 @@ class Record:
             threads = self["threads"]
             place = f"CPU ({threads} thread{'s' * (threads > 1)}{self._machine()})"
         return (
-            f"{self._training()} in {self['seconds'] / 60:,.0f} minutes on {place}, "
+            f"{self._training()} in {self['seconds'] / 60:,.1f} minutes on {place}, "
             f"{', '.join(f'{name} {version}' for name, version in versions)}, {self['date']}, "
             f"commit {(self['commit'] or 'unknown')[:12]}: {self.command}"
         )
