@@ -49,6 +49,10 @@ class Mixture(nn.Module):
         """log p(x) = log sum_z p(x, z) in nats: (..., *shape) -> (...)."""
         return self.log_joint(x).logsumexp(-1)
 
+    def energy(self, x: Tensor) -> Tensor:
+        """-log p(x) in nats, an energy with Z = 1: (..., *shape) -> (...)."""
+        return -self.log_prob(x)
+
     def posterior(self, x: Tensor) -> Distribution:
         """p(z | x) = p(x, z) / p(x), exactly: batch shape (...), event shape (components,)."""
         return OneHotCategorical(logits=self.log_joint(x), validate_args=False)
