@@ -10,7 +10,7 @@ from ..train.checkpoints import own_random_state
 from .experiments import EXPERIMENTS
 from .records import read_models
 
-COMMITTED = Path(__file__).parents[3] / "book" / "records"  # of the course this library lies in
+COMMITTED = Path(__file__).resolve().parents[3] / "book" / "records"  # beside this library
 
 
 def load(name: str, folder: Path = COMMITTED) -> "Record":

@@ -43,7 +43,8 @@ RING_GAME = Study(
     watched=("generator", "average"),
     measure=coverage,
     measured="modes with at least 10 of 1000 draws within three standard deviations, and the "
-    "share of such draws; of the generator and of its average (ema = 0.99)",
+    "share of such draws, of the generator and of its average (ema = 0.99); the players' mean "
+    "objectives since the last point",
     batch_size=128,
     updates=7440,
     every=124,  # four passes over 31 batches
