@@ -185,8 +185,9 @@ def test_the_ring_game_is_that_of_the_chapter():
     betas = {}
     for name, start in RING_GAME.settings.items():
         step = start((2,))
-        (group,) = step.generator_optimizer.param_groups
-        assert group["lr"] == 2e-3 and group["betas"] == step.critic_optimizer.defaults["betas"]
+        groups = [player.optimizer.param_groups[0] for player in step.players.values()]
+        group = groups[0]
+        assert group["lr"] == 2e-3 and group["betas"] == groups[1]["betas"] and len(groups) == 2
         betas[name] = group["betas"][0], step.critic_objective.keywords["r1"]
         sizes = [p.shape for p in step.generator.parameters() if p.dim() == 2]
         assert sizes == [(64, 2), (64, 64), (2, 64)]

@@ -12,21 +12,28 @@ Unsupervised Representation Learning with Deep Convolutional GANs.
 """
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch import distributions as D
 from torch.distributions import constraints
 from torch.nn.utils import parametrizations
 
 from .. import nets
-from ..checks import check_integers, check_shape, event_shape, integer, one_hot, sizes
+from ..architectures import Architecture
+from ..checks import check_labels, check_shape, event_shape, integer, sizes
+from ._from_architecture import FromArchitecture
 
 # The values that a network can put out, by its last layer; other layers have no bounds.
 _RANGES = {nn.Sigmoid: constraints.unit_interval, nn.Tanh: constraints.interval(-1.0, 1.0)}
+# Of critics: a slope of zero on half the line would pass no gradient on to the generator there.
+LEAKY_RELU = partial(nn.LeakyReLU, 0.2)
 
 
-class Generator(nn.Module):
+class Generator(FromArchitecture, nn.Module):
     r"""$x = G_\theta(z)$ with $z \sim \mathcal N(0, I)$: noise in, an event out.
 
     Images come out of a sigmoid, because their pixels lie in [0, 1]; points are affine in the last
@@ -40,7 +47,7 @@ class Generator(nn.Module):
             in every method: the label joins z as `classes` zeros and ones.
 
     Raises:
-        ValueError: labels without classes, or classes without labels.
+        ValueError: classes and no labels, labels and no classes, or y are not labels.
 
     >>> generator = Generator.mlp((1, 8, 8), latent=10)
     >>> generator.sample(5).shape, generator.sample(5).requires_grad
@@ -68,10 +75,11 @@ class Generator(nn.Module):
         return D.Independent(D.Normal(self.origin, scale, validate_args=False), 1)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """G(z): (..., latent), labels (...) if conditional -> (..., *shape)."""
-        _check_labels(y, self.classes)
+        """G(z), or G(z, y) for labels (...): (..., latent) -> (..., *shape)."""
+        check_labels(y, self.classes, z.shape[:-1])
         if y is not None:
-            z = torch.cat([z, one_hot(y, self.classes).to(z)], -1)  # (..., latent + classes)
+            label = F.one_hot(y.long(), self.classes).to(z)  # (..., classes)
+            z = torch.cat([z, label], -1)
         return self.network(z)
 
     def rsample(self, n: int, y: Tensor | None = None) -> Tensor:
@@ -84,31 +92,38 @@ class Generator(nn.Module):
         return self.rsample(n, y)
 
     @classmethod
-    def mlp(
+    def of(
         cls,
+        architecture: Architecture,
         shape: int | Sequence[int],
+        *,
         latent: int = 32,
-        hidden: int | Sequence[int] = (128, 128),
         classes: int = 0,
-    ) -> "Generator":
-        """A multilayer perceptron, for points and small images."""
+    ) -> Self:
+        """A decoder, and on top an affine layer; for images a sigmoid, too.
+
+        Args:
+            architecture: one of `dgm.architectures`; in short `mlp`, `conv` or `residual`.
+            shape: event shape of the data.
+            latent: number of coordinates of z.
+            classes: number of classes, 0 without labels.
+        """
         shape, latent = event_shape(shape), integer("latent", latent)
         classes = integer("classes", classes, at_least=0)
-        up = nets.mlp(latent + classes, *sizes("hidden", hidden))
-        return cls(_to_event(up, shape), latent, shape, classes)
+        up = architecture.decoder(latent + classes, shape)
+        squash = [nn.Sigmoid()] if len(shape) == 3 else []  # pixels lie in [0, 1], points anywhere
+        network = nn.Sequential(up, nets.to_event(up.out_features, shape), *squash)
+        return cls(network, latent, shape, classes)
 
     @classmethod
-    def conv(
-        cls, shape: int | Sequence[int], latent: int = 32, width: int = 32, classes: int = 0
-    ) -> "Generator":
-        """Transposed convolutions that double the image from 4x4 up. Images only."""
-        shape, latent = event_shape(shape), integer("latent", latent)
-        classes = integer("classes", classes, at_least=0)
-        up = nets.conv_decoder(latent + classes, shape, width)
-        return cls(_to_event(up, shape), latent, shape, classes)
+    def mlp(
+        cls, shape: int | Sequence[int], *, hidden: int | Sequence[int] = (128, 128), **more
+    ) -> Self:
+        """A multilayer perceptron; `hidden` are the widths on the way from z to x."""
+        return super().mlp(shape, hidden=sizes("hidden", hidden)[::-1], **more)
 
 
-class Critic(nn.Module):
+class Critic(FromArchitecture, nn.Module):
     r"""$D_\psi(x)$, one real number per example: a logit (discriminator) or a score.
 
     No batch normalisation: D(x) must depend on x alone, or its gradient with respect to one example
@@ -126,7 +141,7 @@ class Critic(nn.Module):
             lower.) Source: Miyato et al. (2018), Spectral Normalization for GANs.
 
     Raises:
-        ValueError: labels without classes, or classes without labels.
+        ValueError: classes and no labels, labels and no classes, or y are not labels.
 
     >>> critic = Critic.mlp((1, 8, 8))
     >>> critic(torch.rand(5, 1, 8, 8)).shape
@@ -152,53 +167,34 @@ class Critic(nn.Module):
                     parametrizations.spectral_norm(layer)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """D(x): (..., *shape), labels (...) if conditional -> (...)."""
+        """D(x), or D(x, y) for labels (...): (..., *shape) -> (...)."""
         check_shape(x, self.shape)
-        _check_labels(y, self.classes)
+        check_labels(y, self.classes, x.shape[: x.dim() - len(self.shape)])
         logits = self.logits(self.features(x))  # (..., max(classes, 1))
-        if y is not None and y.shape != logits.shape[:-1]:
-            raise ValueError(f"y: got shape {tuple(y.shape)}, expected {tuple(logits.shape[:-1])}")
         return logits[..., 0] if y is None else logits.gather(-1, y.long()[..., None])[..., 0]
 
     @classmethod
-    def mlp(
+    def of(
         cls,
+        architecture: Architecture,
         shape: int | Sequence[int],
-        hidden: int | Sequence[int] = (128, 128),
+        *,
         classes: int = 0,
         spectral_norm: bool = False,
-    ) -> "Critic":
-        """A multilayer perceptron with leaky ReLUs, for points and small images."""
-        features = nets.mlp(event_shape(shape), *sizes("hidden", hidden), activation=_LeakyReLU)
-        return cls(features, shape, classes, spectral_norm)
+    ) -> Self:
+        """An encoder with leaky ReLUs, and a linear layer on top.
+
+        Args:
+            architecture: one of `dgm.architectures`; in short `mlp`, `conv` or `residual`.
+            shape: event shape of the data.
+            classes: number of classes, 0 without labels.
+            spectral_norm: see above.
+        """
+        return cls(architecture.encoder(shape, LEAKY_RELU), shape, classes, spectral_norm)
 
     @classmethod
-    def conv(
-        cls,
-        shape: int | Sequence[int],
-        width: int = 32,
-        classes: int = 0,
-        spectral_norm: bool = False,
-    ) -> "Critic":
-        """Strided convolutions that halve the image down to 4x4, with plain ReLUs. Images only."""
-        return cls(nets.conv_encoder(shape, width), shape, classes, spectral_norm)
-
-
-def _LeakyReLU() -> nn.Module:
-    # a slope of zero on half the line would pass no gradient on to the generator there
-    return nn.LeakyReLU(0.2)
-
-
-def _to_event(features: nets.Features, shape: int | Sequence[int]) -> nn.Module:
-    last = nets.to_event(features.out_features, shape)
-    squash = [nn.Sigmoid()] if len(shape) == 3 else []  # pixels lie in [0, 1], points anywhere
-    return nn.Sequential(features, last, *squash)
-
-
-def _check_labels(y: Tensor | None, classes: int) -> None:
-    if (y is None) != (classes == 0):
-        got = "none" if y is None else f"labels of shape {tuple(y.shape)}"
-        expected = f"labels 0 to {classes - 1}" if classes else "none: it was built without classes"
-        raise ValueError(f"y: got {got}, expected {expected}")
-    if y is not None:
-        check_integers(y)
+    def mlp(
+        cls, shape: int | Sequence[int], *, hidden: int | Sequence[int] = (128, 128), **more
+    ) -> Self:
+        """A multilayer perceptron, for points and small images."""
+        return super().mlp(shape, hidden=hidden, **more)

@@ -6,10 +6,11 @@ All three have `classify(x)` or `predict(x)`. They differ in where the label sta
     M2       in the model, beside the code: p(y) p(z) p(x | y, z), with q(y | x) as the classifier
     PCVAE    behind the code: a VAE of x, whose code must also predict the label
 
-A label is an integer from 0 to classes - 1, and -1 where there is none.
+A label is an integer from 0 on, and -1 where there is none.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,9 @@ from torch.distributions import Categorical, Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
-from ..checks import check_shape, integer, sizes
+from ..architectures import Architecture
+from ..checks import check_integers, check_shape, integer
+from ._from_architecture import FromArchitecture
 from .codes import encode
 from .conditional import ConditionalVAE
 from .vae import VAE
@@ -58,8 +61,9 @@ class M1:
         """Fit the classifier to the labelled among the examples: (N, *shape), (N,).
 
         Raises:
-            ValueError: no example has a label.
+            ValueError: no example has a label, or y are not integers, one for each example.
         """
+        check_integers(y, x.shape[:1])
         x, y = x[y >= 0], y[y >= 0]
         if len(y) == 0:
             raise ValueError("y: every label is -1, expected at least one labelled example")
@@ -88,12 +92,16 @@ def logistic_regression(c: float = 1.0):
     return LogisticRegression(C=c, max_iter=1000)
 
 
-class M2(nn.Module):
+class M2(FromArchitecture, nn.Module):
     r"""$p_\theta(x) = \sum_y p(y) \int p(z) \, p_\theta(x \mid y, z) \, dz$: a class and a style.
 
     The label is a latent variable that is sometimes observed. $p(y)$ is uniform. The approximate
     posterior is $q_\phi(y \mid x) \, q_\phi(z \mid x, y)$, and its first factor is the classifier.
     Training maximises `dgm.objectives.m2`.
+
+    With the label it is p(x | y), a model with `classes`: prior, posterior and likelihood take y,
+    all of them known. Where labels are missing, `objectives.m2` sums them out, and `sample` draws
+    them.
 
     **M1+M2** is an M2 of codes, `M2.mlp((latent,), likelihood=heads.Normal)`, in the place of
     images: `m2(model, vae.posterior(x).sample(), y)`, with a trained `vae`; `fit` is given batches
@@ -115,7 +123,7 @@ class M2(nn.Module):
     def __init__(self, vae: ConditionalVAE, classifier: nn.Module):
         super().__init__()
         self.vae, self.classifier = vae, classifier
-        self.classes = vae.classes
+        self.classes = self.predicted_classes = vae.classes
         self.register_buffer("prior_logits", torch.zeros(vae.classes))
 
     @property
@@ -132,64 +140,63 @@ class M2(nn.Module):
         """p(y), uniform over the labels."""
         return Categorical(logits=self.prior_logits, validate_args=False)
 
+    def prior(self, y: Tensor) -> Distribution:
+        """p(z): labels (B,) -> batch shape (B,), event shape (latent,)."""
+        return self.vae.prior(y)
+
+    def posterior(self, x: Tensor, y: Tensor) -> Distribution:
+        """q(z | x, y): (B, *shape), labels (B,) -> batch shape (B,), event shape (latent,)."""
+        return self.vae.posterior(x, y)
+
+    def likelihood(self, z: Tensor, y: Tensor) -> Distribution:
+        """p(x | y, z): (..., B, latent), labels (B,) -> batch shape (..., B), event `shape`."""
+        return self.vae.likelihood(z, y)
+
     def classify(self, x: Tensor) -> Categorical:
         """q(y | x): (B, *shape) -> batch shape (B,)."""
         check_shape(x, self.shape)
         return self.classifier(x)
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        """Draw y, unless it is given, then z, then x: (n, *shape).
-
-        Raises:
-            ValueError: there are not n labels.
-        """
+        """Draw y, unless there are labels (n,), then z, then x: (n, *shape)."""
         n = integer("n", n)
         return self.vae.sample(n, self.prior_y().sample((n,)) if y is None else y)
 
     @classmethod
-    def mlp(
+    def of(
         cls,
+        architecture: Architecture,
         shape: int | Sequence[int],
-        latent: int = 2,
-        hidden: int | Sequence[int] = (400,),
+        *,
+        latent: int | Sequence[int] = 2,
         classes: int = 10,
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-    ) -> "M2":
-        """Multilayer perceptrons; the classifier has the encoder's hidden layers.
+    ) -> Self:
+        """`ConditionalVAE.of`, and a classifier with an encoder of the same architecture.
 
         Args:
-            shape, latent, hidden, classes, posterior, likelihood: as in `ConditionalVAE.mlp`.
+            architecture, shape, latent, classes, posterior, likelihood: as in `ConditionalVAE.of`.
         """
-        vae = ConditionalVAE.mlp(shape, latent, hidden, classes, posterior, likelihood)
-        return cls(vae, classifier(nets.mlp(shape, *sizes("hidden", hidden)), vae.classes))
-
-    @classmethod
-    def conv(
-        cls,
-        shape: int | Sequence[int],
-        latent: int = 2,
-        width: int = 32,
-        classes: int = 10,
-        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
-        likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-    ) -> "M2":
-        """Strided convolutions in encoder and classifier. Images only."""
-        vae = ConditionalVAE.conv(shape, latent, width, classes, posterior, likelihood)
-        return cls(vae, classifier(nets.conv_encoder(shape, width), vae.classes))
+        parts = {"latent": latent, "posterior": posterior, "likelihood": likelihood}
+        vae = ConditionalVAE.of(architecture, shape, classes=classes, **parts)
+        return cls(vae, classifier_of(architecture.encoder(vae.shape), vae.classes))
 
 
-class PCVAE(nn.Module):
+class PCVAE(FromArchitecture, nn.Module):
     r"""The prediction-constrained VAE: its code must predict the label, $p_w(y \mid z)$.
 
     Labels enter neither encoder nor decoder. The predictor is linear, a logistic regression on
     codes that is learned with the rest: it is the code that has to make the classes separable.
     Training maximises `dgm.objectives.prediction_constrained`.
 
+    As a generative model it takes no label, hence `classes` is 0, as a VAE's; how many classes the
+    predictor tells apart is `predicted_classes`.
+
     Args:
         vae: p(z), p(x | z) and q(z | x), without labels.
         predictor: maps z, (..., latent), to a Categorical over the labels.
-        classes: number of classes.
+        classes: how many labels the predictor tells apart.
 
     Source: Hope, Abdrakhmanova, Chen, Hughes and Sudderth (2020), Learning Consistent Deep
     Generative Models from Sparse Data via Prediction Constraints.
@@ -199,10 +206,12 @@ class PCVAE(nn.Module):
     (torch.Size([5, 10]), torch.Size([3, 1, 8, 8]))
     """
 
+    classes = 0
+
     def __init__(self, vae: VAE, predictor: nn.Module, classes: int = 10):
         super().__init__()
         self.vae, self.predictor = vae, predictor
-        self.classes = integer("classes", classes)
+        self.predicted_classes = integer("classes", classes)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -235,35 +244,29 @@ class PCVAE(nn.Module):
         return self.predictor(self.posterior(x).mean)
 
     @classmethod
-    def mlp(
+    def of(
         cls,
+        architecture: Architecture,
         shape: int | Sequence[int],
+        *,
         latent: int = 2,
-        hidden: int | Sequence[int] = (400,),
         classes: int = 10,
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-    ) -> "PCVAE":
-        """Multilayer perceptrons: `VAE.mlp` and a linear predictor."""
-        vae = VAE.mlp(shape, latent, hidden, posterior, likelihood)
-        return cls(vae, Labels(latent, classes), classes)
+    ) -> Self:
+        """`VAE.of`, and a linear predictor of the label.
 
-    @classmethod
-    def conv(
-        cls,
-        shape: int | Sequence[int],
-        latent: int = 2,
-        width: int = 32,
-        classes: int = 10,
-        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
-        likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-    ) -> "PCVAE":
-        """Convolutions: `VAE.conv` and a linear predictor. Images only."""
-        vae = VAE.conv(shape, latent, width, posterior, likelihood)
-        return cls(vae, Labels(latent, classes), classes)
+        Args:
+            architecture, shape, posterior, likelihood: as in `VAE.of`.
+            latent: size of a code.
+            classes: number of classes.
+        """
+        parts = {"latent": integer("latent", latent), "posterior": posterior}
+        vae = VAE.of(architecture, shape, likelihood=likelihood, **parts)
+        return cls(vae, SoftmaxRegression(parts["latent"], classes), classes)
 
 
-class Labels(nn.Module):
+class SoftmaxRegression(nn.Module):
     """A distribution over the labels 0, ..., classes - 1, with logits affine in the features.
 
     Shapes: (..., features) -> batch shape (...), event shape ().
@@ -277,6 +280,6 @@ class Labels(nn.Module):
         return Categorical(logits=self.logits(features), validate_args=False)
 
 
-def classifier(features: nets.Features, classes: int) -> nn.Module:
-    """A feature network and `Labels` on top: x -> p(y | x)."""
-    return nn.Sequential(features, Labels(features.out_features, classes))
+def classifier_of(features: nets.Features, classes: int) -> nn.Module:
+    """A feature network and softmax regression on top: x -> p(y | x)."""
+    return nn.Sequential(features, SoftmaxRegression(features.out_features, classes))

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..train.checkpoints import own_random_state
+from ..train import own_random_state
 from .experiments import EXPERIMENTS
 from .records import read_models
 

@@ -5,6 +5,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from .._device import device
 from ..data import Dataset
 from ..evaluate import good_share, modes_covered
 from ..models import Critic, Generator
@@ -15,8 +16,8 @@ from .study import Study
 
 def game(shape: tuple[int, ...], beta1: float, r1: float = 0.0) -> adversarial_step:
     """Two perceptrons, with Adam's memory beta1 and the penalty R1 of weight r1."""
-    generator = Generator.mlp(shape, latent=2, hidden=(64, 64))
-    critic = Critic.mlp(shape, hidden=(64, 64))
+    generator = Generator.mlp(shape, latent=2, hidden=(64, 64)).to(device())
+    critic = Critic.mlp(shape, hidden=(64, 64)).to(device())
     adam = partial(torch.optim.Adam, lr=2e-3, betas=(beta1, 0.99), fused=True)
     objective = partial(critic_logistic, r1=r1)
     return adversarial_step(

@@ -11,8 +11,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .. import data
-from ..train import History, Step
-from ..train.checkpoints import own_random_state
+from ..train import History, Step, own_random_state
 from .runs import mean_and_deviation, seconds_per_update, spent, train_rounds
 
 MEASURING_SEED = 0  # measuring draws the same numbers each time, and none of the training's
