@@ -46,6 +46,8 @@ class LatentVariable(Generative, Protocol):
 
     A conditional model, one with an attribute `conditional` that is true, takes labels `y=` (B,) in
     all of its methods: p(x, z | y) = p(z | y) p(x | z, y), and q(z | x, y).
+
+    Equation: def-latent-variable-model
     """
 
     def prior(self) -> Distribution:

@@ -9,7 +9,7 @@ from io import StringIO
 import nbformat
 import pytest
 import static_site
-from checked_equations import read_checks
+from equation_checks import read_checks
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace, patch_docutils

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 import source_checks as checks
 import yaml
-from checked_equations import read_checks
+from equation_checks import read_checks
 from places import BOOK, EQUATIONS
 
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))

@@ -31,6 +31,8 @@ def pathwise(f: Callable, q: D.Distribution, k: int, reduce: Callable = mean) ->
     Raises:
         ValueError: q has no `rsample` or is discrete.
 
+    Equation: eq-pathwise, eq-implicit
+
     Source: Kingma and Welling (2014), section 2.4; Rezende, Mohamed and Wierstra (2014); Figurnov,
     Mohamed and Mnih (2018) for implicit gradients.
 
@@ -74,6 +76,8 @@ def measure_valued(f: Callable, q: D.Distribution, k: int, reduce: Callable = me
 
     Raises:
         ValueError: q is not Normal.
+
+    Equation: eq-measure-valued
 
     Source: Mohamed et al. (2020), section 6 and table 1.
 

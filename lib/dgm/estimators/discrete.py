@@ -34,6 +34,8 @@ def gumbel_softmax(
     Raises:
         ValueError: q is another distribution, or the temperature is not positive.
 
+    Equation: eq-gumbel-max
+
     Source: Jang, Gu and Poole (2017); Maddison, Mnih and Teh (2017).
 
     >>> q = D.OneHotCategorical(logits=torch.zeros(5, 3))
@@ -75,6 +77,8 @@ def straight_through(f: Callable, q: D.Distribution, k: int, reduce: Callable = 
     Raises:
         ValueError: q is another distribution.
 
+    Equation: eq-straight-through
+
     Source: Bengio, Léonard and Courville (2013), section 4.
 
     >>> p = torch.tensor([0.1], requires_grad=True)
@@ -111,6 +115,8 @@ def exact(f: Callable, q: D.Distribution, k: int, reduce: Callable = mean) -> Te
 
     Raises:
         ValueError: q cannot be enumerated, or S^k is above a million.
+
+    Equation: def-expectation, def-gradient-of-expectation
 
     >>> q = D.Independent(D.Bernoulli(torch.tensor([[0.5, 0.2]])), 1)
     >>> exact(lambda z: z.sum(-1), q, k=1)

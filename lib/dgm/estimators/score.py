@@ -41,6 +41,8 @@ def score_function(
     Raises:
         ValueError: an unknown baseline or one of another shape, or leave-one-out with k = 1.
 
+    Equation: eq-score, eq-score-product, eq-score-elbo, eq-baseline, eq-leave-one-out
+
     Source: Williams (1992); Kool, van Hoof and Welling (2019) for leave-one-out; Mnih and Rezende
     (2016) for VIMCO.
 

@@ -52,6 +52,8 @@ def importance_weighted(
             are no examples, x lies outside the support of the likelihood, or a conditional model
             did not get one label per example.
 
+    Equation: def-importance-estimate, eq-importance
+
     Source: Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders, section 5.
 
     >>> from dgm.models import VAE
@@ -200,6 +202,8 @@ def aggregate_posterior(
     Raises:
         ValueError: k is less than 2, chunk is no positive integer, the labels differ, or as
             `importance_weighted`, but for the support: no likelihood is asked.
+
+    Equation: eq-aggregate
 
     Source: Hoffman and Johnson (2016), ELBO Surgery, section 2; the bias is that of van den Oord et
     al. (2018), Representation Learning with Contrastive Predictive Coding, appendix A.

@@ -108,6 +108,8 @@ def frechet_distance(a: Tensor, b: Tensor, resamples: int = 100) -> tuple[float,
         ValueError: samples of different numbers of features, or fewer than two examples, or values
             that are not finite, or fewer than two resamples.
 
+    Equation: def-frechet
+
     Source: Heusel et al. (2017), GANs Trained by a Two Time-Scale Update Rule, eq. 6; Dowson and
     Landau (1982), The Fréchet distance between multivariate normal distributions.
 
@@ -155,6 +157,8 @@ def mmd(a: Tensor, b: Tensor, bandwidth: float | None = None) -> float:
     Raises:
         ValueError: samples of different event shapes, fewer than two examples, a bandwidth that is
             not positive.
+
+    Equation: def-mmd
 
     Source: Gretton et al. (2012), A Kernel Two-Sample Test, eq. 3.
 

@@ -132,6 +132,8 @@ class OneHotCategorical(nn.Module):
     Shapes: (..., features) -> batch shape (...), event shape `shape`: the number of classes, or a
     tuple that ends in it for several independent choices.
 
+    Equation: eq-softmax
+
     >>> q = OneHotCategorical(400, (3, 10))(torch.zeros(5, 400))
     >>> q.batch_shape, q.event_shape
     (torch.Size([5]), torch.Size([3, 10]))

@@ -21,6 +21,8 @@ class Bernoulli(nn.Module):
 
     Shapes: features -> batch shape (...), event shape `shape`, a tuple, or a number of bits.
 
+    Equation: eq-bernoulli-logit, eq-grey-mass
+
     >>> p = Bernoulli(400, (1, 8, 8))(torch.zeros(5, 400))
     >>> p.log_prob(torch.ones(5, 1, 8, 8)).shape
     torch.Size([5])
@@ -53,6 +55,8 @@ class Normal(nn.Module):
 
     Raises:
         ValueError: sigma is not positive.
+
+    Equation: eq-gaussian-decoder, eq-optimal-sigma
 
     >>> p = Normal(400, (1, 8, 8))(torch.zeros(5, 400))
     >>> p.mean.shape, p.variance.detach().unique()

@@ -46,11 +46,17 @@ class Mixture(nn.Module):
         return self.weight_logits.log_softmax(0) + self._log_likelihoods(x)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x) = log sum_z p(x, z) in nats: (..., *shape) -> (...)."""
+        """log p(x) = log sum_z p(x, z) in nats: (..., *shape) -> (...).
+
+        Equation: def-mixture
+        """
         return self.log_joint(x).logsumexp(-1)
 
     def posterior(self, x: Tensor) -> Distribution:
-        """p(z | x) = p(x, z) / p(x), exactly: batch shape (...), event shape (components,)."""
+        """p(z | x) = p(x, z) / p(x), exactly: batch shape (...), event shape (components,).
+
+        Equation: def-mixture
+        """
         return OneHotCategorical(logits=self.log_joint(x), validate_args=False)
 
     @torch.no_grad()
@@ -83,6 +89,8 @@ class Mixture(nn.Module):
         Args:
             x: (N, *shape).
             q: batch shape (N,), event shape (components,): the posterior, or any other.
+
+        Equation: eq-em-monotone
         """
         x, r = float64(flatten_data(self, x)), float64(q.mean)  # (N, D), (N, components)
         if r.shape != (len(x), self.components):

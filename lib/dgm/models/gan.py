@@ -42,6 +42,8 @@ class Generator(nn.Module):
     Raises:
         ValueError: labels without classes, or classes without labels.
 
+    Equation: def-generator
+
     >>> generator = Generator.mlp((1, 8, 8), latent=10)
     >>> generator.sample(5).shape, generator.sample(5).requires_grad
     (torch.Size([5, 1, 8, 8]), False)
@@ -127,6 +129,8 @@ class Critic(nn.Module):
 
     Raises:
         ValueError: labels without classes, or classes without labels.
+
+    Equation: def-discriminator
 
     >>> critic = Critic.mlp((1, 8, 8))
     >>> critic(torch.rand(5, 1, 8, 8)).shape

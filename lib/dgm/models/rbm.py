@@ -51,7 +51,10 @@ class RBM(nn.Module):
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
 
     def energy(self, x: Tensor, h: Tensor) -> Tensor:
-        """E(x, h): (..., *shape), (..., hidden) -> (...)."""
+        """E(x, h): (..., *shape), (..., hidden) -> (...).
+
+        Equation: def-rbm
+        """
         if h.shape[-1:] != self.hidden_bias.shape:  # one unit would broadcast
             raise ValueError(
                 f"h: got shape {tuple(h.shape)}, expected (..., {len(self.hidden_bias)})"
@@ -65,12 +68,17 @@ class RBM(nn.Module):
 
         The sum over 2^hidden states is a product of `hidden` sums over two: each unit adds
         log(1 + exp(c_j + (x^T W)_j)).
+
+        Equation: eq-rbm-posterior
         """
         x = flatten_event(self, x)  # (..., D)
         return -(x @ self.visible_bias) - F.softplus(self.hidden_bias + x @ self.weight).sum(-1)
 
     def hidden(self, x: Tensor) -> Distribution:
-        """p(h | x), independent units: event shape (hidden,)."""
+        """p(h | x), independent units: event shape (hidden,).
+
+        Equation: eq-rbm-posterior
+        """
         logits = self.hidden_bias + flatten_event(self, x) @ self.weight  # (..., hidden)
         return Independent(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False)
 
@@ -126,6 +134,8 @@ class RBM(nn.Module):
 
         Raises:
             ValueError: both layers have more than 20 units: see `log_partition`.
+
+        Equation: eq-rbm-gradient
         """
         return -self.free_energy(x) - self.log_partition()
 

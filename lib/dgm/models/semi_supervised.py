@@ -103,6 +103,8 @@ class M2(nn.Module):
         vae: p(z), p(x | y, z) and q(z | x, y).
         classifier: maps x, (B, *shape), to q(y | x), a Categorical over the labels.
 
+    Equation: def-m2
+
     Source: Kingma, Rezende, Mohamed and Welling (2014), section 2.
 
     >>> model = M2.mlp((1, 8, 8))

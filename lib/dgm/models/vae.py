@@ -23,6 +23,8 @@ class VAE(nn.Module):
         prior: called without arguments, returns p(z), event shape (latent,).
         shape: the event shape.
 
+    Equation: def-vae
+
     Source: Kingma and Welling (2014), Auto-Encoding Variational Bayes; Rezende, Mohamed and
     Wierstra (2014).
 

@@ -43,6 +43,9 @@ def critic_logistic(D: Function, real: Tensor, fake: Tensor, r1: float = 0.0) ->
     Raises:
         ValueError: real and fake differ in shape, or D does not return (B,).
 
+    Equation: def-gan-value, eq-value-classifier, eq-optimal-critic, eq-logit-ratio, eq-value-jsd,
+    def-dirac-gan
+
     Source: Goodfellow et al. (2014), eq. 1; Mescheder et al. (2018), eq. 9, for R1.
 
     >>> critic_logistic(lambda x: x.sum(1), torch.zeros(2, 3), torch.zeros(2, 3))
@@ -61,6 +64,8 @@ def critic_wasserstein(D: Function, real: Tensor, fake: Tensor, penalty: float =
     distance of data and model; the penalty holds the slopes near 1.
 
     Shapes: real, fake (B, *event) -> (B,). Raises: as `critic_logistic`.
+
+    Equation: def-wgan-gp, eq-kantorovich
 
     Source: Gulrajani et al. (2017), Improved Training of Wasserstein GANs, eq. 3.
 
@@ -95,6 +100,8 @@ def generator_saturating(D: Function, fake: Tensor) -> Tensor:
 
     Shapes: fake (B, *event) -> (B,). Raises: ValueError if D does not return (B,).
 
+    Equation: eq-generator-slopes, eq-gaussian-game
+
     Source: Goodfellow et al. (2014), eq. 1.
 
     >>> generator_saturating(lambda x: x[:, 0], torch.zeros(1, 1))
@@ -110,6 +117,8 @@ def generator_non_saturating(D: Function, fake: Tensor) -> Tensor:
     is sure of a fake. The fixed point is that of the minimax game; the way there is not.
 
     Shapes: fake (B, *event) -> (B,). Raises: ValueError if D does not return (B,).
+
+    Equation: eq-generator-slopes, eq-gaussian-game, eq-nonsaturating-gradient
 
     Source: Goodfellow et al. (2014), section 3.
 
@@ -140,6 +149,8 @@ def gradient_penalty(D: Function, real: Tensor, fake: Tensor) -> Tensor:
 
     Shapes: real, fake (B, *event) -> (B,), differentiable in the parameters of D.
 
+    Equation: eq-penalty-linear
+
     Source: Gulrajani et al. (2017), algorithm 1.
 
     >>> x = torch.zeros(4, 2)
@@ -158,6 +169,8 @@ def r1_penalty(D: Function, real: Tensor) -> Tensor:
     A penalty: gamma times it is subtracted from the critic's objective.
 
     Shapes: real (B, *event) -> (B,), differentiable in the parameters of D.
+
+    Equation: def-r1, eq-dirac-r1
 
     Source: Mescheder et al. (2018), Which Training Methods for GANs do actually Converge?, eq. 9.
 

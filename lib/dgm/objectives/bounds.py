@@ -59,6 +59,9 @@ def elbo(
             the posterior, or draws relaxed codes although the KL term is estimated; posterior and
             prior are not over the same codes; a conditional model got no labels.
 
+    Equation: def-elbo, eq-elbo, eq-elbo-forms, def-dataset-elbo, def-amortised, eq-vae-bernoulli,
+    eq-beta-bound, eq-one-knob, eq-conditional-elbo
+
     Source: Kingma and Welling (2014), equation 3; Higgins et al. (2017) for beta; Sohn, Lee and Yan
     (2015) for the conditional bound.
 
@@ -106,6 +109,8 @@ def free_bits(
         ValueError: as `elbo`; or the coordinates of the code are not independent, for example under
             a FullNormal posterior or a chain; or `free` is negative.
 
+    Equation: eq-free-bits
+
     Source: Kingma et al. (2016), Improving Variational Inference with Inverse Autoregressive Flow.
 
     >>> from dgm.models import VAE
@@ -141,6 +146,8 @@ def iwae(
 
     Raises:
         ValueError: as `elbo`, or the estimator draws relaxed codes.
+
+    Equation: def-iwae, eq-iwae-monotone, eq-iwae-exact, eq-iwae-gradient
 
     Source: Burda, Grosse and Salakhutdinov (2016), equation 8.
 
@@ -181,6 +188,8 @@ def dreg(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 50)
 
     Raises:
         ValueError: the posterior has no `rsample`: its codes are discrete; or as `iwae`.
+
+    Equation: eq-dreg, eq-pathwise-elbo
 
     Source: Tucker, Lawson, Gu and Maddison (2019), Doubly Reparameterized Gradient Estimators for
     Monte Carlo Objectives.

@@ -22,6 +22,8 @@ def kl(q: D.Distribution, p: D.Distribution) -> Tensor:
     Raises:
         ValueError: other pairs, or distributions over different codes.
 
+    Equation: def-kl, eq-gaussian-kl, eq-vae-kl
+
     Source: Kingma and Welling (2014), appendix B.
 
     >>> import torch

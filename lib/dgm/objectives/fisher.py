@@ -51,6 +51,8 @@ def fisher(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 1
     Raises:
         ValueError: the codes are discrete, or the likelihood is not Normal, or k is below 1.
 
+    Equation: def-fisher, eq-fisher-decomposition, eq-fisher-gaussian
+
     Source: Elkhalil, Hasan, Ding, Farsiu and Tarokh (2021), Fisher Auto-Encoders, for the idea;
     Hyvärinen (2005), theorem 1, for the integration by parts. Wenliang (2022), On the failure of
     variational score matching for VAE models.

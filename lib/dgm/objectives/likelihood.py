@@ -15,6 +15,8 @@ def log_likelihood(model: Tractable, x: Tensor, y: Tensor | None = None) -> Tens
         ValueError: x has another event shape or type than the model's, a conditional model got no
             labels, or `log_prob` does not return (B,).
 
+    Equation: def-maximum-likelihood
+
     >>> import torch
     >>> from torch.distributions import Normal
     >>> log_likelihood(Normal(0.0, 1.0), torch.zeros(3))
@@ -34,6 +36,8 @@ def reconstruction(model, x: Tensor, y: Tensor | None = None) -> Tensor:
 
     Raises:
         ValueError: x has another event shape or type than the model's, or its reconstruction has.
+
+    Equation: def-autoencoder
 
     >>> import torch
     >>> reconstruction(torch.nn.Identity(), torch.rand(3, 1, 8, 8))

@@ -38,6 +38,8 @@ def labelled_bound(model: M2, x: Tensor, y: Tensor, estimator: Callable = pathwi
         y: labels (...), all of them known.
         estimator: of the gradient, as in `elbo`.
 
+    Equation: eq-m2-labelled, eq-m2-silent
+
     Source: Kingma, Rezende, Mohamed and Welling (2014), equation 6.
 
     >>> model, x = M2.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)
@@ -56,6 +58,8 @@ def unlabelled_bound(model: M2, x: Tensor, estimator: Callable = pathwise) -> Te
     a batch of shape (classes, B).
 
     Shapes: x (B, *event) -> (B,).
+
+    Equation: eq-m2-unlabelled, eq-m2-best, eq-m2-ignores-y
 
     Source: Kingma, Rezende, Mohamed and Welling (2014), equation 7.
 
@@ -101,6 +105,8 @@ def m2(
 
     Returns:
         (B,).
+
+    Equation: def-m2-objective
 
     Source: Kingma, Rezende, Mohamed and Welling (2014), equations 8 and 9.
 
@@ -150,6 +156,8 @@ def prediction_constrained(
 
     Returns:
         (B,).
+
+    Equation: def-pc, def-pc-lagrange, eq-pc-joint
 
     Source: Hope, Abdrakhmanova, Chen, Hughes and Sudderth (2020); Hughes et al. (2017),
     Prediction-Constrained Training for Semi-Supervised Mixture and Topic Models.

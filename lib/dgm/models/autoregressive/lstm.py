@@ -23,6 +23,8 @@ class LSTM(Autoregressive):
         hidden: units per layer.
         layers: number of LSTM layers.
 
+    Equation: def-recurrent
+
     Source: Hochreiter and Schmidhuber (1997), Long Short-Term Memory; as a generative model Graves
     (2013), Generating Sequences With Recurrent Neural Networks.
 

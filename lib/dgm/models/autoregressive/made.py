@@ -59,7 +59,10 @@ class MADE(Autoregressive):
         self.label_output = Label(self.classes, size)
 
     def masks(self) -> list[Tensor]:
-        """For each layer, which of its weights count: bool, (out, in)."""
+        """For each layer, which of its weights count: bool, (out, in).
+
+        Equation: def-made, eq-made-paths
+        """
         place = 1 + self.order.argsort().repeat_interleave(self.levels - 1)  # degrees of x
         degrees = [place, *(self.degrees(layer) for layer in self.layers[:-1])]
         inner = [m.unsqueeze(1) >= before for before, m in pairwise(degrees)]
@@ -140,6 +143,8 @@ class OrderEnsemble(nn.Module):
 
     Raises:
         ValueError: orders is not a positive integer.
+
+    Equation: eq-ensemble
 
     Source: Germain et al. (2015), section 4.2.
 

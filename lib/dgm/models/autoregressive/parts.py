@@ -60,6 +60,8 @@ def inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:
     The level is the number of cumulative probabilities that u exceeds, hence k with probability
     p_k; equal noise gives equal levels.
 
+    Equation: eq-inverse-cdf
+
     >>> p = torch.tensor([0.5, 0.3, 0.2])
     >>> logits = (p / p[0]).log()[1:].expand(4, 2)
     >>> inverse_cdf(logits, torch.tensor([0.1, 0.49, 0.51, 0.81]))

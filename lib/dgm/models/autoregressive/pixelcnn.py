@@ -29,6 +29,8 @@ class PixelCNN(Autoregressive):
     Raises:
         ValueError: shape is not (C, H, W), for example (2,).
 
+    Equation: eq-blind-spot
+
     Source: van den Oord, Kalchbrenner and Kavukcuoglu (2016), Pixel Recurrent Neural Networks,
     section 3.
 

@@ -28,6 +28,8 @@ class Transformer(Autoregressive):
     Raises:
         ValueError: heads does not divide width.
 
+    Equation: def-attention
+
     Source: Vaswani et al. (2017), Attention Is All You Need; decoder alone with learned positions
     and normalisation before each part as in Radford et al. (2019), Language Models are Unsupervised
     Multitask Learners (GPT-2).
