@@ -135,6 +135,15 @@ def forget_page(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
     env.equation_functions = {label: places for label, places in kept.items() if places}
 
 
+def warn_unknown(app: Sphinx, env: BuildEnvironment) -> None:
+    """A label in a docstring that stands nowhere in the book fails the build under -W."""
+    known = env.get_domain("math").equations
+    for label, places in functions(env).items():
+        for page, path in places if label not in known else ():
+            message = f"{path} computes {label}, which stands nowhere in the book"
+            logger.warning(message, location=page, type="library_reference")
+
+
 class folded(nodes.General, nodes.Element):
     """A native disclosure; its handle says `says`, and `label` in code."""
 
@@ -252,4 +261,5 @@ def setup(app: Sphinx) -> dict:
     app.add_node(folded, html=(visit_folded, depart_folded))
     app.add_directive("library-reference", LibraryReference)
     app.connect("env-purge-doc", forget_page)
+    app.connect("env-check-consistency", warn_unknown)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

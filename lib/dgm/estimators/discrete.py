@@ -36,7 +36,8 @@ def gumbel_softmax(
 
     Equation: eq-gumbel-max
 
-    Source: Jang, Gu and Poole (2017); Maddison, Mnih and Teh (2017).
+    Source: Jang, Gu and Poole (2017), arXiv:1611.01144; Maddison, Mnih and Teh (2017),
+    arXiv:1611.00712.
 
     >>> q = D.OneHotCategorical(logits=torch.zeros(5, 3))
     >>> z = []
@@ -79,7 +80,7 @@ def straight_through(f: Callable, q: D.Distribution, k: int, reduce: Callable = 
 
     Equation: eq-straight-through
 
-    Source: Bengio, Léonard and Courville (2013), section 4.
+    Source: Bengio, Léonard and Courville (2013), arXiv:1308.3432, section 4.
 
     >>> p = torch.tensor([0.1], requires_grad=True)
     >>> straight_through(lambda z: 3 * z, D.Bernoulli(p), k=4).sum().backward()

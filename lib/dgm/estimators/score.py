@@ -43,8 +43,8 @@ def score_function(
 
     Equation: eq-score, eq-score-product, eq-score-elbo, eq-baseline, eq-leave-one-out
 
-    Source: Williams (1992); Kool, van Hoof and Welling (2019) for leave-one-out; Mnih and Rezende
-    (2016) for VIMCO.
+    Source: Williams (1992), doi:10.1007/BF00992696; Kool, van Hoof and Welling (2019) for
+    leave-one-out; Mnih and Rezende (2016), arXiv:1602.06725, for VIMCO.
 
     >>> logits = torch.zeros(4, requires_grad=True)
     >>> q = D.Bernoulli(logits=logits)

@@ -102,7 +102,8 @@ class FullNormal(nn.Module):
     Raises:
         ValueError: the code is no vector.
 
-    Source: Kingma and Welling (2019), An Introduction to Variational Autoencoders, section 2.5.1.
+    Source: Kingma and Welling (2019), doi:10.1561/2200000056, An Introduction to Variational
+    Autoencoders, section 2.5.1.
 
     >>> q = FullNormal(400, 3)(torch.zeros(5, 400))
     >>> q.covariance_matrix.shape

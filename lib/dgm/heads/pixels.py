@@ -106,8 +106,8 @@ class NormalPerPixel(nn.Module):
     Raises:
         ValueError: floor is not positive.
 
-    Source: Mattei and Frellsen (2018), Leveraging the Exact Likelihood of Deep Latent Variable
-    Models.
+    Source: Mattei and Frellsen (2018), arXiv:1802.04826, Leveraging the Exact Likelihood of Deep
+    Latent Variable Models.
 
     >>> p = NormalPerPixel(400, (1, 8, 8))(torch.randn(5, 400))
     >>> p.stddev.shape, bool((p.stddev > 0.05).all())

@@ -7,8 +7,8 @@ The two are trained against each other by `dgm.train.adversarial_step`. With the
 D_psi(x) is a logit, sigma(D_psi(x)) the probability that x is real, and the critic goes by the name
 of discriminator; with the Wasserstein objective D_psi(x) is a score without such a meaning.
 
-Source: Goodfellow et al. (2014), Generative Adversarial Nets; for images Radford et al. (2016),
-Unsupervised Representation Learning with Deep Convolutional GANs.
+Source: Goodfellow et al. (2014), arXiv:1406.2661, Generative Adversarial Nets; for images Radford
+et al. (2016), arXiv:1511.06434, Unsupervised Representation Learning with Deep Convolutional GANs.
 """
 
 from collections.abc import Sequence
@@ -125,7 +125,7 @@ class Critic(nn.Module):
             leaky ReLU have slopes of at most 1, an mlp then has Lipschitz constant at most 1.
             (Of a convolution, the matrix is its kernel as (C_out, C_in k^2), by convention; the
             constant of the convolution itself can be up to k times that, by a factor that strides
-            lower.) Source: Miyato et al. (2018), Spectral Normalization for GANs.
+            lower.) Source: Miyato et al. (2018), arXiv:1802.05957, Spectral Normalization for GANs.
 
     Raises:
         ValueError: labels without classes, or classes without labels.

@@ -37,7 +37,8 @@ class PCA(nn.Module):
 
     Equation: def-pca
 
-    Source: Pearson (1901); Baldi and Hornik (1989) for the linear autoencoder.
+    Source: Pearson (1901), doi:10.1080/14786440109462720; Baldi and Hornik (1989),
+    doi:10.1016/0893-6080(89)90014-2, for the linear autoencoder.
 
     >>> x = torch.randn(100, 3) * torch.tensor([3.0, 1.0, 0.1])
     >>> pca = PCA((3,), latent=2).fit(x)
@@ -116,7 +117,8 @@ class PPCA(nn.Module):
     Attributes:
         weight: (D, latent), W; random at first. mean: (D,), mu. log_variance: (), log sigma^2.
 
-    Source: Tipping and Bishop (1999), Probabilistic principal component analysis.
+    Source: Tipping and Bishop (1999), doi:10.1111/1467-9868.00196, Probabilistic principal
+    component analysis.
 
     >>> x = torch.randn(100, 3) * torch.tensor([3.0, 1.0, 0.1])
     >>> ppca = PPCA((3,), latent=1).fit(x)
@@ -314,8 +316,8 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     Args:
         a, b: (m, D), rows that span the two subspaces; they need not be orthogonal.
 
-    Source: Björck and Golub (1973), Numerical methods for computing angles between linear
-    subspaces.
+    Source: Björck and Golub (1973), doi:10.2307/2005662, Numerical methods for computing angles
+    between linear subspaces.
 
     >>> x_axis, diagonal = torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 2.0]])
     >>> principal_angles(x_axis, diagonal).rad2deg()

@@ -31,8 +31,9 @@ class RBM(nn.Module):
     Attributes:
         weight: (D, hidden), W. visible_bias: (D,), b. hidden_bias: (hidden,), c.
 
-    Source: Smolensky (1986); Hinton (2002), Training products of experts by minimizing contrastive
-    divergence; Hinton (2012), A practical guide to training restricted Boltzmann machines.
+    Source: Smolensky (1986); Hinton (2002), doi:10.1162/089976602760128018, Training products of
+    experts by minimizing contrastive divergence; Hinton (2012), doi:10.1007/978-3-642-35289-8_32, A
+    practical guide to training restricted Boltzmann machines.
 
     >>> rbm = RBM((1, 8, 8), hidden=16)
     >>> x = rbm.sample(5, steps=10)

@@ -46,7 +46,8 @@ def critic_logistic(D: Function, real: Tensor, fake: Tensor, r1: float = 0.0) ->
     Equation: def-gan-value, eq-value-classifier, eq-optimal-critic, eq-logit-ratio, eq-value-jsd,
     def-dirac-gan
 
-    Source: Goodfellow et al. (2014), eq. 1; Mescheder et al. (2018), eq. 9, for R1.
+    Source: Goodfellow et al. (2014), arXiv:1406.2661, eq. 1; Mescheder et al. (2018),
+    arXiv:1801.04406, eq. 9, for R1.
 
     >>> critic_logistic(lambda x: x.sum(1), torch.zeros(2, 3), torch.zeros(2, 3))
     tensor([-1.3863, -1.3863])
@@ -67,7 +68,7 @@ def critic_wasserstein(D: Function, real: Tensor, fake: Tensor, penalty: float =
 
     Equation: def-wgan-gp, eq-kantorovich
 
-    Source: Gulrajani et al. (2017), Improved Training of Wasserstein GANs, eq. 3.
+    Source: Gulrajani et al. (2017), arXiv:1704.00028, Improved Training of Wasserstein GANs, eq. 3.
 
     >>> x = torch.tensor([[0.0, 3.0]])
     >>> critic_wasserstein(lambda x: x @ torch.tensor([0.6, 0.8]), x, torch.zeros(1, 2))
@@ -83,7 +84,8 @@ def critic_hinge(D: Function, real: Tensor, fake: Tensor) -> Tensor:
 
     Shapes: real, fake (B, *event) -> (B,). Raises: as `critic_logistic`.
 
-    Source: Lim and Ye (2017), Geometric GAN; Miyato et al. (2018), eq. 16.
+    Source: Lim and Ye (2017), arXiv:1705.02894, Geometric GAN; Miyato et al. (2018),
+    arXiv:1802.05957, eq. 16.
 
     >>> critic_hinge(lambda x: x[:, 0], torch.tensor([[5.0], [0.5]]), torch.tensor([[0.0], [-3.0]]))
     tensor([-1.0000, -0.5000])
@@ -102,7 +104,7 @@ def generator_saturating(D: Function, fake: Tensor) -> Tensor:
 
     Equation: eq-generator-slopes, eq-gaussian-game
 
-    Source: Goodfellow et al. (2014), eq. 1.
+    Source: Goodfellow et al. (2014), arXiv:1406.2661, eq. 1.
 
     >>> generator_saturating(lambda x: x[:, 0], torch.zeros(1, 1))
     tensor([0.6931])
@@ -120,7 +122,7 @@ def generator_non_saturating(D: Function, fake: Tensor) -> Tensor:
 
     Equation: eq-generator-slopes, eq-gaussian-game, eq-nonsaturating-gradient
 
-    Source: Goodfellow et al. (2014), section 3.
+    Source: Goodfellow et al. (2014), arXiv:1406.2661, section 3.
 
     >>> generator_non_saturating(lambda x: x[:, 0], torch.zeros(1, 1))
     tensor([-0.6931])
@@ -133,7 +135,8 @@ def generator_linear(D: Function, fake: Tensor) -> Tensor:
 
     Shapes: fake (B, *event) -> (B,). Raises: ValueError if D does not return (B,).
 
-    Source: Arjovsky et al. (2017), Wasserstein GAN, eq. 2; Lim and Ye (2017).
+    Source: Arjovsky et al. (2017), arXiv:1701.07875, Wasserstein GAN, eq. 2; Lim and Ye (2017),
+    arXiv:1705.02894.
 
     >>> generator_linear(lambda x: x[:, 0], torch.tensor([[2.0]]))
     tensor([2.])
@@ -151,7 +154,7 @@ def gradient_penalty(D: Function, real: Tensor, fake: Tensor) -> Tensor:
 
     Equation: eq-penalty-linear
 
-    Source: Gulrajani et al. (2017), algorithm 1.
+    Source: Gulrajani et al. (2017), arXiv:1704.00028, algorithm 1.
 
     >>> x = torch.zeros(4, 2)
     >>> gradient_penalty(lambda x: x @ torch.tensor([3.0, 4.0]), x, x)
@@ -172,7 +175,8 @@ def r1_penalty(D: Function, real: Tensor) -> Tensor:
 
     Equation: def-r1, eq-dirac-r1
 
-    Source: Mescheder et al. (2018), Which Training Methods for GANs do actually Converge?, eq. 9.
+    Source: Mescheder et al. (2018), arXiv:1801.04406, Which Training Methods for GANs do actually
+    Converge?, eq. 9.
 
     >>> r1_penalty(lambda x: x @ torch.tensor([3.0, 4.0]), torch.zeros(1, 2))
     tensor([12.5000])

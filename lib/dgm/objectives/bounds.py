@@ -62,8 +62,8 @@ def elbo(
     Equation: def-elbo, eq-elbo, eq-elbo-forms, def-dataset-elbo, def-amortised, eq-vae-bernoulli,
     eq-beta-bound, eq-one-knob, eq-conditional-elbo
 
-    Source: Kingma and Welling (2014), equation 3; Higgins et al. (2017) for beta; Sohn, Lee and Yan
-    (2015) for the conditional bound.
+    Source: Kingma and Welling (2014), arXiv:1312.6114, equation 3; Higgins et al. (2017) for beta;
+    Sohn, Lee and Yan (2015) for the conditional bound.
 
     >>> from dgm.models import VAE
     >>> elbo(VAE.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
@@ -111,7 +111,8 @@ def free_bits(
 
     Equation: eq-free-bits
 
-    Source: Kingma et al. (2016), Improving Variational Inference with Inverse Autoregressive Flow.
+    Source: Kingma et al. (2016), arXiv:1606.04934, Improving Variational Inference with Inverse
+    Autoregressive Flow.
 
     >>> from dgm.models import VAE
     >>> free_bits(VAE.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8), free=0.5).shape
@@ -149,7 +150,7 @@ def iwae(
 
     Equation: def-iwae, eq-iwae-monotone, eq-iwae-exact, eq-iwae-gradient
 
-    Source: Burda, Grosse and Salakhutdinov (2016), equation 8.
+    Source: Burda, Grosse and Salakhutdinov (2016), arXiv:1509.00519, equation 8.
 
     >>> from dgm.models import VAE
     >>> iwae(VAE.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8), k=10).shape
@@ -191,8 +192,8 @@ def dreg(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 50)
 
     Equation: eq-dreg, eq-pathwise-elbo
 
-    Source: Tucker, Lawson, Gu and Maddison (2019), Doubly Reparameterized Gradient Estimators for
-    Monte Carlo Objectives.
+    Source: Tucker, Lawson, Gu and Maddison (2019), arXiv:1810.04152, Doubly Reparameterized
+    Gradient Estimators for Monte Carlo Objectives.
 
     >>> from dgm.models import VAE
     >>> dreg(VAE.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8), k=10).shape

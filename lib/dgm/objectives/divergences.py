@@ -24,7 +24,7 @@ def kl(q: D.Distribution, p: D.Distribution) -> Tensor:
 
     Equation: def-kl, eq-gaussian-kl, eq-vae-kl
 
-    Source: Kingma and Welling (2014), appendix B.
+    Source: Kingma and Welling (2014), arXiv:1312.6114, appendix B.
 
     >>> import torch
     >>> q = D.Independent(D.Normal(torch.tensor([[1.0, 0.0]]), 1.0), 1)

@@ -40,7 +40,7 @@ def labelled_bound(model: M2, x: Tensor, y: Tensor, estimator: Callable = pathwi
 
     Equation: eq-m2-labelled, eq-m2-silent
 
-    Source: Kingma, Rezende, Mohamed and Welling (2014), equation 6.
+    Source: Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298, equation 6.
 
     >>> model, x = M2.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)
     >>> labelled_bound(model, x, torch.arange(5)).shape
@@ -61,7 +61,7 @@ def unlabelled_bound(model: M2, x: Tensor, estimator: Callable = pathwise) -> Te
 
     Equation: eq-m2-unlabelled, eq-m2-best, eq-m2-ignores-y
 
-    Source: Kingma, Rezende, Mohamed and Welling (2014), equation 7.
+    Source: Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298, equation 7.
 
     >>> unlabelled_bound(M2.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
     torch.Size([5])
@@ -108,7 +108,7 @@ def m2(
 
     Equation: def-m2-objective
 
-    Source: Kingma, Rezende, Mohamed and Welling (2014), equations 8 and 9.
+    Source: Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298, equations 8 and 9.
 
     >>> model, x = M2.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)
     >>> m2(model, x, torch.tensor([3, 7, -1, -1, -1]), alpha=1.0).shape
@@ -159,8 +159,9 @@ def prediction_constrained(
 
     Equation: def-pc, def-pc-lagrange, eq-pc-joint
 
-    Source: Hope, Abdrakhmanova, Chen, Hughes and Sudderth (2020); Hughes et al. (2017),
-    Prediction-Constrained Training for Semi-Supervised Mixture and Topic Models.
+    Source: Hope, Abdrakhmanova, Chen, Hughes and Sudderth (2020), arXiv:2012.06718; Hughes et al.
+    (2017), arXiv:1707.07341, Prediction-Constrained Training for Semi-Supervised Mixture and Topic
+    Models.
 
     >>> model, x = PCVAE.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)
     >>> prediction_constrained(model, x, torch.tensor([3, 7, -1, -1, -1])).shape

@@ -59,8 +59,6 @@ class gradient_step:
             more than nothing (LBFGS, ReduceLROnPlateau), and a model without parameters that learn;
             a batch of another form; an objective that is not one number per example.
 
-    Equation: def-variational-em
-
     >>> from dgm.models import Autoencoder
     >>> from dgm.objectives import reconstruction
     >>> step = gradient_step(Autoencoder.linear((2,), latent=1), reconstruction)

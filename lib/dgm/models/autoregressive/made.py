@@ -32,8 +32,8 @@ class MADE(Autoregressive):
             hidden layer and to the outputs, of which the first sees no hidden unit.
         hidden: widths of the hidden layers (ReLU).
 
-    Source: Germain, Gregor, Murray and Larochelle (2015), MADE: Masked Autoencoder for Distribution
-    Estimation, section 4; with degrees spread evenly instead of drawn.
+    Source: Germain, Gregor, Murray and Larochelle (2015), arXiv:1502.03509, MADE: Masked
+    Autoencoder for Distribution Estimation, section 4; with degrees spread evenly instead of drawn.
 
     >>> model = MADE((1, 8, 8), hidden=(200, 200))
     >>> model.log_prob(torch.ones(5, 1, 8, 8)).shape, model.sample(3).shape
@@ -146,7 +146,7 @@ class OrderEnsemble(nn.Module):
 
     Equation: eq-ensemble
 
-    Source: Germain et al. (2015), section 4.2.
+    Source: Germain et al. (2015), arXiv:1502.03509, section 4.2.
 
     >>> ensemble = MADE((1, 8, 8)).ensemble(orders=4)
     >>> ensemble.log_prob(torch.ones(5, 1, 8, 8)).shape, ensemble.sample(3).shape
@@ -190,7 +190,7 @@ def order_agnostic(model: MADE, x: Tensor, y: Tensor | None = None) -> Tensor:
     An objective. It trains one network for all orders, so that afterwards any order can be asked
     for: the known pixels first, for example, wherever they are.
 
-    Source: Germain et al. (2015), section 4.1.
+    Source: Germain et al. (2015), arXiv:1502.03509, section 4.1.
 
     >>> order_agnostic(MADE((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
     torch.Size([5])
