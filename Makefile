@@ -39,8 +39,9 @@ test: .venv/installed .venv/grading .venv/bench  ## lint, library, equations, ex
 serve: book  ## build, then serve the book at http://localhost:8000
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
 
-lab: .venv/installed  ## open the chapters in JupyterLab
-	$(BIN)/jupyter lab --notebook-dir book
+lab: .venv/installed  ## open your copies of the chapters, in work/; SOURCE=1: the chapters themselves
+	$(if $(filter 1,$(SOURCE)),,@$(BIN)/python -m dgm.assignment.edition)
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/$(if $(filter 1,$(SOURCE)),book,work)
 
 bench: .venv/installed  ## speed, as ratios within one run, on a machine that does nothing else
 	-@$(MAKE) --no-print-directory .venv/bench

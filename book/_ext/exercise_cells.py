@@ -1,9 +1,10 @@
 """Sphinx extension: exercises as readers see them.
 
 The notebooks hold what an instructor needs: solutions and hidden tests between markers (see
-dgm.assignment.cells). The build runs all of it. The page, and the source that the page offers for
-download, show neither marker lines nor hidden tests; solutions and visible tests stand behind a
-drop-down. What a cell is follows from its nbgrader metadata, so that authors set no tags.
+dgm.assignment.cells). The build runs all of it. The page shows neither marker lines nor hidden
+tests; solutions and visible tests stand behind a drop-down. What a cell is follows from its
+nbgrader metadata, so that authors set no tags. (The notebook that a page offers for download is
+another one: the extension `editions`.)
 
 Two variables of the environment make other builds. SOLUTIONS=0 leaves solutions out: the directive
 `{solution}`, and all of an answer but what its function is called. INSTRUCTOR=1 shows what stands
@@ -12,7 +13,6 @@ in the directive `{instructor}`, of which the public build keeps nothing.
 
 from __future__ import annotations
 
-import json
 import os
 from html import escape
 from pathlib import Path
@@ -85,29 +85,12 @@ def strip_source(cell: nodes.container, what: str, config: Config) -> None:
 
 
 def strip_downloads(app: Sphinx, exception: Exception | None) -> None:
-    """Strip the sources that the pages offer for download."""
-    if exception or app.builder.format != "html":
+    """Strip the Markdown that the pages offer for download."""
+    if exception or app.builder.format != "html" or not dropped(app.config):
         return
-    for suffix, strip_file in ((".ipynb", strip_notebook), (".md", strip_markdown)):
-        for path in Path(app.outdir, "_sources").rglob(f"*{suffix}"):
-            text = path.read_text(encoding="utf-8")
-            path.write_text(strip_file(text, app.config), encoding="utf-8")
-
-
-def strip_markdown(text: str, config: Config) -> str:
-    return without_blocks(text, dropped(config)) if dropped(config) else text
-
-
-def strip_notebook(text: str, config: Config) -> str:
-    notebook = json.loads(text)
-    for cell in notebook["cells"]:
-        source, what = "".join(cell["source"]), kind(cell["metadata"])
-        if what:
-            source = for_readers(source, what, config)
-        elif cell["cell_type"] == "markdown":
-            source = strip_markdown(source, config)
-        cell["source"] = source.splitlines(keepends=True)
-    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    for path in Path(app.outdir, "_sources").rglob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(without_blocks(text, dropped(app.config)), encoding="utf-8")
 
 
 # ---------------------------------------------------------------- drop-downs

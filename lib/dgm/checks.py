@@ -27,6 +27,7 @@ __all__ = [
     "check_data",
     "check_event",
     "check_examples",
+    "check_labels",
     "check_shape",
     "event_shape",
     "examples",
@@ -241,6 +242,16 @@ def check_integers(y: Tensor) -> None:
         raise ValueError(f"y: got a {type(y).__name__}, expected a tensor of integer labels")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"y: got labels of type {y.dtype}, expected integers")
+
+
+def check_labels(y: Tensor | None, classes: int) -> None:
+    """Raise ValueError unless there are integer labels if, and only if, the model has classes."""
+    if y is not None:
+        check_integers(y)
+    if (y is None) != (classes == 0):
+        got = "none" if y is None else f"labels of shape {tuple(y.shape)}"
+        expected = f"labels 0 to {classes - 1}" if classes else "none: it was built without classes"
+        raise ValueError(f"y: got {got}, expected {expected}")
 
 
 def readable(x: Tensor) -> bool:

@@ -20,6 +20,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,16 @@ class Batches:
         for batch in indices.split(self.batch_size)[: len(self)]:  # (B,)
             x = self.split._scaled(self.split.x.index_select(0, batch))  # (B, C, H, W) in [0, 1]
             yield torch.bernoulli(x) if self.dynamic else x, self.split.y[batch]
+
+
+def in_batches(x: Tensor, y: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """So many examples at a time, in their order, each with its label where there are labels.
+
+    >>> [(len(x), y) for x, y in in_batches(torch.zeros(5, 2), None, 3)]
+    [(3, None), (2, None)]
+    """
+    labels = repeat(None) if y is None else y.split(size)
+    return zip(x.split(size), labels, strict=False)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -14,9 +14,10 @@ codes, shape (K, B, latent), are decoded in one call.
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
-from .checks import event_shape, image_shape, integer, sizes
+from .checks import check_labels, event_shape, image_shape, integer, sizes
 
 
 class Features(nn.Sequential):
@@ -181,3 +182,22 @@ def _pyramid(shape: tuple[int, int, int], width: int) -> tuple[list[tuple[int, i
     if len(sides) == 1:
         raise ValueError(f"shape: got {shape}, expected height and width of at least 5")
     return sides, [width * 2**i for i in range(len(sides) - 1)]
+
+
+class Label(nn.Module):
+    """A learned vector per class, to be added to a layer: labels (B,) -> (B, width).
+
+    Without classes it is a vector of zeros, (1, width), that takes no label.
+    """
+
+    def __init__(self, classes: int, width: int):
+        super().__init__()
+        self.classes = classes
+        if classes:
+            self.vectors = nn.Embedding(classes, width)
+        else:
+            self.register_buffer("zero", torch.zeros(1, width), persistent=False)
+
+    def forward(self, y: Tensor | None) -> Tensor:
+        check_labels(y, self.classes)
+        return self.vectors(y.long()) if self.classes else self.zero

@@ -1,6 +1,9 @@
-"""Numbers in the prose of a notebook come from its run."""
+"""What a notebook needs beside the models: numbers for its prose, verdicts on its exercises."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_verdicts: dict[str, str] = {}
 
 
 def say(**values) -> None:
@@ -38,3 +41,48 @@ class Text(str):
     """A string that is shown without quotation marks."""
 
     __repr__ = str.__str__
+
+
+@contextmanager
+def exercise(title: str) -> Iterator[None]:
+    """Run the tests of an exercise, and say what they found instead of stopping the notebook.
+
+    The reader's edition of a chapter has the tests of each exercise in here, so that it runs from
+    the first cell to the last whether or not they are solved.
+
+    >>> with exercise("Twice"):
+    ...     assert 1 + 1 == 3, "2 and 2 are four"
+    Twice: not yet: 2 and 2 are four
+    >>> with exercise("Twice"):
+    ...     assert 1 + 1 == 2
+    Twice: passes these tests
+    """
+    try:
+        yield
+    except AssertionError as error:
+        verdict = f"not yet: {error}"
+    except NotImplementedError:
+        verdict = "not solved yet"
+    except Exception as error:  # whatever an answer does wrong, the notebook goes on
+        verdict = f"{type(error).__name__}: {error}"
+    else:
+        verdict = "passes these tests"
+    _verdicts[title] = verdict
+    print(f"{title}: {verdict}")
+
+
+def exercises() -> None:
+    """Which exercises of this notebook pass, those whose tests have run.
+
+    >>> _verdicts.clear()
+    >>> with exercise("Twice"):
+    ...     pass
+    Twice: passes these tests
+    >>> exercises()
+    ✓ Twice
+    1 of 1 pass their tests.
+    """
+    passed = [title for title, verdict in _verdicts.items() if verdict.startswith("passes")]
+    for title, verdict in _verdicts.items():
+        print(f"✓ {title}" if title in passed else f"· {title} ({verdict})")
+    print(f"{len(passed)} of {len(_verdicts)} pass their tests.")

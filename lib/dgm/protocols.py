@@ -6,6 +6,8 @@ methods. A class belongs to a protocol when it has the methods; it need not inhe
     Generative        can draw samples                       (a GAN's generator)
     Tractable         ... and evaluate log p(x) exactly      (mixtures, PPCA, autoregressive models)
     LatentVariable    ... or has the parts of p(x, z)        (variational autoencoders)
+    Energy            knows log p(x) up to a constant        (Boltzmann machines, mixtures)
+    Denoiser          knows what a noisy x was               (diffusion models)
 
 >>> import math, torch
 >>> from dgm.protocols import Tractable
@@ -60,6 +62,44 @@ class LatentVariable(Generative, Protocol):
 
     def likelihood(self, z: Tensor) -> Distribution:
         """p(x | z) for codes z of shape (..., latent), event shape of the data."""
+        ...
+
+
+@runtime_checkable
+class Energy(Protocol):
+    """A model whose density is known up to a factor: p(x) = exp(-E(x)) / Z."""
+
+    def energy(self, x: Tensor) -> Tensor:
+        """E(x), minus log p(x) up to a constant, shape (B,) for x of shape (B, *event)."""
+        ...
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """What is known of data behind noise, x_t = alpha(t) x + sigma(t) eps, t = 0 the data.
+
+    The three methods say the same in three ways: each is an affine function of any other and x_t.
+    Where the data are N(0, I) and alpha^2 + sigma^2 = 1, all are known:
+
+    >>> import math, torch
+    >>> class OfStandardNormalData:
+    ...     def denoise(self, x, t): return torch.cos(t * math.pi / 2)[:, None] * x
+    ...     def score(self, x, t): return -x  # x_t is N(0, I) as well
+    ...     def velocity(self, x, t): return torch.zeros_like(x)
+    >>> isinstance(OfStandardNormalData(), Denoiser)
+    True
+    """
+
+    def denoise(self, x: Tensor, t: Tensor) -> Tensor:
+        """E[x | x_t], (B, *event) for x_t of shape (B, *event) and times (B,)."""
+        ...
+
+    def score(self, x: Tensor, t: Tensor) -> Tensor:
+        """The gradient of log p_t at x_t, (B, *event)."""
+        ...
+
+    def velocity(self, x: Tensor, t: Tensor) -> Tensor:
+        """E[dx_t / dt | x_t], (B, *event): the field that carries the noise to the data."""
         ...
 
 

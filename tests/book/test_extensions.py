@@ -164,7 +164,7 @@ def page_and_source(folder, **settings) -> tuple[str, str]:
     notebook.metadata.language_info = {"name": "python", "pygments_lexer": "python"}
     nbformat.write(notebook, source / "index.ipynb")
     settings |= {
-        "extensions": ["myst_nb", "sphinx_exercise", "exercise_cells"],
+        "extensions": ["myst_nb", "sphinx_exercise", "exercise_cells", "editions"],
         "myst_enable_extensions": ["colon_fence"],
         "nb_execution_mode": "off",
         "html_sourcelink_suffix": "",
@@ -193,11 +193,14 @@ def test_a_build_shows_what_its_readers_may_see(tmp_path, monkeypatch, environme
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    for text in page_and_source(tmp_path):
-        words = {"PAPER", "CODE", "VISIBLE", "HIDDEN", "BANK"}
-        assert {word for word in words if word in text} == shown
+    page, source = page_and_source(tmp_path)
+    assert ("not solved yet" in page) == ("SOLUTIONS" in environment)
+    assert "not solved yet" in source  # an edition is there to be solved
+    words = {"PAPER", "CODE", "VISIBLE", "HIDDEN", "BANK"}
+    assert {word for word in words if word in page} == shown
+    assert {word for word in words if word in source} == shown - {"BANK"}  # a reader's edition
+    for text in (page, source):
         assert "Public." in text and "The end." in text and "twice" in text
-        assert ("not solved yet" in text) == ("SOLUTIONS" in environment)
         assert BEGIN_SOLUTION not in text and END_HIDDEN not in text
 
 

@@ -470,7 +470,7 @@ def test_rbm_sums_over_hidden_units():
     close(weight / weight.sum(1, keepdim=True), bits.T)
     rbm = RBM((4,), hidden=3)
     rbm.load_state_dict({"weight": W, "visible_bias": b, "hidden_bias": c})
-    close((-rbm.free_energy(x)).exp().detach(), weight.sum(1))
+    close((-rbm.energy(x)).exp().detach(), weight.sum(1))
     close(rbm.hidden(x).log_prob(h[:, None]).exp().detach(), bits)
 
 
@@ -484,15 +484,15 @@ def test_rbm_gradient():
     x, h = binary(4), binary(3)
     pairs = torch.cartesian_prod(torch.arange(16), torch.arange(8))
     xs, hs = x[pairs[:, 0]], h[pairs[:, 1]]  # (128, .)
-    p_joint = (-rbm.energy(xs, hs)).softmax(0)
-    p_h = (-rbm.energy(seen.expand(8, 4), h)).softmax(0)
+    p_joint = (-rbm.joint_energy(xs, hs)).softmax(0)
+    p_h = (-rbm.joint_energy(seen.expand(8, 4), h)).softmax(0)
     left = torch.autograd.grad(rbm.log_prob(seen), rbm.parameters())
     right = []
     for p in rbm.parameters():  # -grad E, averaged under each law with its weights held fixed
         (positive,) = torch.autograd.grad(
-            -(p_h.detach() * rbm.energy(seen.expand(8, 4), h)).sum(), p
+            -(p_h.detach() * rbm.joint_energy(seen.expand(8, 4), h)).sum(), p
         )
-        (negative,) = torch.autograd.grad(-(p_joint.detach() * rbm.energy(xs, hs)).sum(), p)
+        (negative,) = torch.autograd.grad(-(p_joint.detach() * rbm.joint_energy(xs, hs)).sum(), p)
         right.append(positive - negative)
     for a, b in zip(left, right, strict=True):
         close(a, b)

@@ -7,7 +7,7 @@ import torch
 
 from dgm import objectives
 from dgm.models import FVSBN, LSTM, MADE, NADE, GatedPixelCNN, PixelCNN, Transformer
-from dgm.models.autoregressive import inverse_cdf, order_agnostic
+from dgm.models.autoregressive import inverse_cdf
 from dgm.protocols import Tractable
 from dgm.train import gradient_step
 
@@ -158,7 +158,7 @@ def test_order_agnostic_training_serves_orders_that_were_not_asked_for():
     x = all_binary(2)
     x = torch.cat([x, x.sum(1, keepdim=True) % 2], 1)
     model = MADE((3,), hidden=(60, 60))
-    step = gradient_step(model, order_agnostic, lr=0.02)
+    step = gradient_step(model, objectives.order_agnostic, lr=0.02)
     for _ in range(150):
         step((x,))
     for order in [(0, 1, 2), (2, 0, 1), (1, 2, 0)]:
@@ -266,3 +266,16 @@ def test_inverse_cdf_at_the_steps():
     logits = torch.tensor([[0.0, 0.0, -torch.inf]]).expand(4, 3)  # thirds, and nothing
     u = torch.tensor([0.0, 1 / 3, 0.5, 1 - 1e-12])
     assert inverse_cdf(logits, u).tolist() == [0, 1, 1, 2]
+
+
+def test_order_agnostic_takes_what_log_likelihood_takes():
+    """Batches carry labels, which a model without classes is not given."""
+    model, x = randomised(MADE((4,), hidden=(5,))), torch.eye(4)
+
+    def value(*y):
+        torch.manual_seed(0)
+        return objectives.order_agnostic(model, x, *y)
+
+    assert torch.equal(value(torch.arange(4)), value())
+    with pytest.raises(ValueError, match=r"x: got shape \(4, 3\), expected"):
+        objectives.order_agnostic(model, x[:, :3])

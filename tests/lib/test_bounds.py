@@ -22,7 +22,7 @@ from dgm.estimators import (
     score_function,
     straight_through,
 )
-from dgm.objectives import dreg, elbo, fisher, free_bits, iwae, kl
+from dgm.objectives import dreg, elbo, fisher, free_bits, iwae, kl, kl_per_coordinate
 
 leave_one_out = partial(score_function, baseline="leave-one-out")
 
@@ -100,7 +100,7 @@ def test_kl_of_scalars():
 @pytest.mark.parametrize(
     ("q", "p", "message"),
     [
-        (D.Gamma(1.0, 1.0), D.Gamma(2.0, 1.0), "no closed form for a Gamma against a Gamma"),
+        (D.Laplace(0.0, 1.0), D.Cauchy(0.0, 1.0), "no closed form for a Laplace against a Cauchy"),
         (normals(5), full_normals(), "no closed form for a Normal against a MultivariateNormal"),
         (bits(5), normals(), "got Bernoulli, event shape .3,., and Normal"),
         (D.Normal(torch.zeros(5, 3), 1.0), normals(), r"event shape \(\), and Normal, .*\(3,\)"),
@@ -110,6 +110,63 @@ def test_kl_of_scalars():
 def test_kl_refuses(q, p, message):
     with pytest.raises(ValueError, match=message):
         kl(q, p)
+
+
+def test_kl_of_pairs_that_are_in_torchs_table_alone():
+    q = D.Independent(D.Gamma(torch.rand(5, 3) + 0.5, torch.rand(5, 3) + 0.5), 1)
+    p = D.Independent(D.Gamma(torch.ones(3), torch.ones(3)), 1)
+    torch.testing.assert_close(kl(q, p), kl_divergence(q, p.expand((5,))))
+    torch.testing.assert_close(
+        kl_per_coordinate(q, p)[:, 1], kl_divergence(q.base_dist, p.base_dist)[:, 1]
+    )
+    torch.testing.assert_close(kl_per_coordinate(q, p).sum(1), kl(q, p))
+    q, p = full_normals(5), full_normals()
+    torch.testing.assert_close(kl(q, p), kl_divergence(q, p.expand((5,))))
+    with pytest.raises(ValueError, match="is no sum over coordinates"):
+        kl_per_coordinate(q, p)
+
+
+class Mine(D.Distribution):
+    """N(loc, I), of which neither torch nor the library knows what it is."""
+
+    arg_constraints = {}
+    support = D.constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, loc):
+        self.inside = D.Independent(D.Normal(loc, 1.0), 1)
+        super().__init__(self.inside.batch_shape, self.inside.event_shape)
+
+    def rsample(self, sample_shape=()):
+        return self.inside.rsample(sample_shape)
+
+    def log_prob(self, z):
+        return self.inside.log_prob(z)
+
+
+class Wrong(Mine):
+    """Its divergence is registered, but comes per coordinate."""
+
+
+def test_a_distribution_of_ones_own_brings_its_closed_form(linear_gaussian):
+    model, x = linear_gaussian
+    loc = torch.randn(4, 3)
+
+    def bound(q):
+        model.q = q
+        torch.manual_seed(0)
+        return elbo(model, x)
+
+    estimated = bound(Mine(loc))
+    with pytest.raises(ValueError, match="no closed form for a Mine against a Normal"):
+        kl(Mine(loc), model.prior())
+    D.register_kl(Mine, D.Independent)(lambda q, p: 0.5 * q.inside.mean.square().sum(-1))
+    exactly = bound(Mine(loc))
+    torch.testing.assert_close(exactly, bound(D.Independent(D.Normal(loc, 1.0), 1)))
+    assert not torch.allclose(exactly, estimated)
+    D.register_kl(Wrong, D.Independent)(lambda q, p: 0.5 * q.inside.mean.square())
+    with pytest.raises(ValueError, match=r"a Wrong and a Independent returned shape \(4, 3\), exp"):
+        bound(Wrong(loc))
 
 
 # --- a linear-Gaussian model: everything is known ---

@@ -2,6 +2,7 @@
 
 import linecache
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -10,20 +11,12 @@ import pytest
 import torch
 
 import dgm.train
-from dgm import evaluate, models, objectives
+from dgm import models, objectives, reproduce
 from dgm.data import load
 from dgm.train import fit, gradient_step
 from dgm.train.ctrl_c import CtrlC
 
 pytestmark = pytest.mark.usefixtures("cpu")
-
-
-@pytest.fixture(autouse=True)
-def heard():
-    """Ctrl-C as in a terminal; a shell lets what it starts in the background ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 FOLDER = str(Path(dgm.train.__file__).parent)
@@ -148,7 +141,7 @@ def test_a_handler_that_came_later_stays():
 
     with CtrlC():
         signal.signal(signal.SIGINT, theirs)
-    assert signal.getsignal(signal.SIGINT) is theirs
+    assert signal.signal(signal.SIGINT, signal.default_int_handler) is theirs
 
 
 def test_a_run_inside_a_run_ends_both():
@@ -211,5 +204,17 @@ def test_a_classifier_that_has_not_learned_everything_is_not_returned(monkeypatc
 
     monkeypatch.setattr(gradient_step, "__call__", step)
     with pytest.raises(KeyboardInterrupt):
-        evaluate.train_classifier(data, updates=20)
+        reproduce.train_classifier(data, updates=20)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_tests_pass_in_the_background():
+    """Of what a script starts with `&`, the shell has Ctrl-C ignored."""
+    root = Path(__file__).parents[2]
+    program = "import signal, sys, pytest; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    program += "sys.exit(pytest.main(sys.argv[1:]))"
+    tests = ["--doctest-modules", "lib/dgm/train/ctrl_c.py", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *tests], cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from dgm import data, evaluate, labels, models, plots
+from dgm import data, evaluate, labels, models, plots, reproduce
 
 matplotlib.use("Agg")
 
@@ -143,7 +143,7 @@ def test_probes_learn_from_the_labelled_alone(digits, pca):
     )
     for probe in (evaluate.linear_probe, evaluate.knn):
         assert probe(pca, hidden) == probe(pca, alone) > 0.3
-    trained = [evaluate.train_classifier(d, updates=3) for d in (hidden, alone)]
+    trained = [reproduce.train_classifier(d, updates=3) for d in (hidden, alone)]
     for a, b in zip(*(model.parameters() for model in trained), strict=True):
         assert torch.equal(a, b)
 
@@ -155,7 +155,7 @@ def test_probes_without_a_label(digits, pca):
     for ask in (
         lambda: evaluate.linear_probe(pca, nothing),
         lambda: evaluate.knn(pca, nothing),
-        lambda: evaluate.train_classifier(nothing, updates=3),
+        lambda: reproduce.train_classifier(nothing, updates=3),
         lambda: labels.few(nothing.train, 10),
     ):
         with pytest.raises(ValueError, match="split: every label is -1"):

@@ -8,7 +8,7 @@ import scipy.linalg
 import scipy.stats
 import torch
 
-from dgm import data, evaluate, toys
+from dgm import data, evaluate, reproduce, toys
 from dgm.models import Critic
 from dgm.objectives import critic_logistic
 from dgm.train import random_state
@@ -105,17 +105,17 @@ def digits():
 def test_the_classifier_depends_on_its_seed_alone(digits):
     x = digits.test.images
     before = random_state()["cpu"]
-    one = evaluate.train_classifier(digits, updates=5)
+    one = reproduce.train_classifier(digits, updates=5)
     assert torch.equal(random_state()["cpu"], before)
     torch.manual_seed(99)
-    again = evaluate.train_classifier(digits, updates=5)
-    other = evaluate.train_classifier(digits, updates=5, seed=1)
+    again = reproduce.train_classifier(digits, updates=5)
+    other = reproduce.train_classifier(digits, updates=5, seed=1)
     assert torch.equal(one.features(x), again.features(x, batch_size=len(x)))
     assert not torch.allclose(one.features(x), other.features(x))
 
 
 def test_features_of_a_classifier_tell_data_from_other_images(digits):
-    classifier = evaluate.train_classifier(digits, updates=150)
+    classifier = reproduce.train_classifier(digits, updates=150)
     x, y = digits.test.images, digits.test.y
     assert (classifier(x).argmax(1) == y).float().mean() > 0.85
     features = classifier.features
@@ -130,7 +130,7 @@ def test_features_of_a_classifier_tell_data_from_other_images(digits):
 
 def test_a_classifier_needs_images():
     with pytest.raises(ValueError, match="expected .channels, height, width"):
-        evaluate.train_classifier(data.load("ring", device="cpu"))
+        reproduce.train_classifier(data.load("ring", device="cpu"))
 
 
 # --- kernel two-sample test ---
@@ -294,7 +294,10 @@ def test_copying_counts_pairs():
             lambda: evaluate.nearest_neighbours(torch.rand(5, 3), torch.rand(4, 2)),
             "queries, points: got shapes",
         ),
-        (lambda: evaluate.train_classifier(None, updates=0), "updates: got 0, expected an integer"),
+        (
+            lambda: reproduce.train_classifier(None, updates=0),
+            "updates: got 0, expected an integer",
+        ),
     ],
 )
 def test_bad_input(act, message):

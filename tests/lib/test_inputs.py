@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.distributions import constraints
 
-from dgm import data, evaluate, figures, labels, models, plots
-from dgm.models.autoregressive.parts import Levels
+from dgm import data, evaluate, figures, labels, models, objectives, plots
+from dgm.heads import Levels
 from dgm.train import em_step
 
 PIXELS = (1, 2, 4)
@@ -35,7 +35,7 @@ SEQUENCES = {
 }
 # methods of x alone: those that look at its shape and type, and those that look at every value
 LOOK_AT_SHAPES = ["encode", "forward", "log_prob", "log_joint", "posterior", "e_step"]
-LOOK_AT_SHAPES += ["energy", "free_energy", "hidden", "gibbs"]
+LOOK_AT_SHAPES += ["energy", "joint_energy", "hidden", "gibbs"]
 LOOK_AT_VALUES = ["fit", "initialize", "m_step"]
 
 
@@ -48,7 +48,7 @@ def calls(model, names):
         if name == "m_step":
             q = model.posterior(binary().to(next(model.parameters())))
             yield name, lambda x, f=method, q=q: f(x, q)
-        elif name == "energy":
+        elif name == "joint_energy":
             yield name, lambda x, f=method: f(x, torch.ones(6, 3, device="cpu"))
         elif name == "fit" and isinstance(model, models._mixture.Mixture):
             yield name, lambda x, f=method: f(x, torch.arange(6, device="cpu") % 2)
@@ -299,4 +299,4 @@ def test_sequences_are_made_on_the_default_device_and_work_where_they_are(name):
     assert model.log_prob(x).device.type == model.sample(2).device.type == "cpu"
     if name == "MADE":
         assert model.ensemble(2).sample(2).device.type == "cpu"
-        assert models.autoregressive.order_agnostic(model, x).device.type == "cpu"
+        assert objectives.order_agnostic(model, x).device.type == "cpu"

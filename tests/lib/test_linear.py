@@ -8,8 +8,8 @@ from sklearn.decomposition import PCA as SklearnPCA
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from dgm import objectives
+from dgm.evaluate import principal_angles
 from dgm.models import PCA, PPCA
-from dgm.models.linear import principal_angles
 from dgm.protocols import LatentVariable, Tractable
 from dgm.train import gradient_step
 

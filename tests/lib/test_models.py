@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA as SklearnPCA
 from torch import nn
 
 from dgm import models, objectives
-from dgm.models.linear import principal_angles
+from dgm.evaluate import principal_angles
 from dgm.protocols import Tractable
 
 IMAGES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]

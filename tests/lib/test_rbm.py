@@ -9,7 +9,7 @@ import torch
 from dgm import objectives
 from dgm.checks import check_data
 from dgm.models import RBM
-from dgm.protocols import Generative, LatentVariable
+from dgm.protocols import Energy, Generative, LatentVariable
 from dgm.train import fit, gradient_step
 
 
@@ -45,16 +45,16 @@ def joint(model):
 
 
 def test_protocols():
-    assert isinstance(RBM((4,)), Generative)
+    assert isinstance(RBM((4,)), Generative) and isinstance(RBM((4,)), Energy)
     assert not isinstance(RBM((4,)), LatentVariable)  # there is no prior to begin with
 
 
 def test_energy_and_free_energy():
     model = random_rbm()
     xs, hs, table = joint(model)
-    energy = model.energy(xs.unsqueeze(1), hs)
+    energy = model.joint_energy(xs.unsqueeze(1), hs)
     torch.testing.assert_close(energy, -table.log(), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(model.free_energy(xs), -table.sum(1).log(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(model.energy(xs), -table.sum(1).log(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("d", "hidden"), [(4, 3), (3, 4), (1, 1), (3, 3)])
@@ -69,7 +69,7 @@ def test_log_partition_and_log_prob(d, hidden):
 def test_log_partition_sums_either_layer_in_parts():
     """15 units are 2^15 states, more than one part; the 16 of the other layer by hand."""
     model = random_rbm((16,), hidden=15)
-    expected = (-model.free_energy(all_binary(16))).logsumexp(0)
+    expected = (-model.energy(all_binary(16))).logsumexp(0)
     torch.testing.assert_close(model.log_partition(), expected, rtol=1e-12, atol=1e-12)
     mirror = RBM((15,), hidden=16)
     mirror.weight.data, mirror.visible_bias.data = model.weight.data.T, model.hidden_bias.data
@@ -218,11 +218,11 @@ def test_numpy_integers_are_integers():
         (lambda: RBM((4,), hidden=0), "hidden: got 0, expected an integer of at least 1"),
         (lambda: RBM((21,), hidden=21).log_partition(), "smaller layer has 21 units"),
         (lambda: RBM((1, 8, 8)).log_prob(torch.ones(2, 1, 8, 8)), "at most 20"),
-        (lambda: RBM((4,)).free_energy(torch.ones(2, 5)), r"x: got shape \(2, 5\)"),
+        (lambda: RBM((4,)).energy(torch.ones(2, 5)), r"x: got shape \(2, 5\)"),
         (lambda: RBM((4,)).gibbs(torch.ones(2, 4), steps=0), "steps: got 0"),
         (lambda: RBM((4,)).sample(2, steps=0), "steps: got 0"),
         (lambda: RBM((4,)).gibbs(torch.ones(2, 4), steps=2.0), "steps: got 2.0"),
-        (lambda: RBM((4,)).energy(torch.ones(2, 4), torch.ones(2, 1)), r"h: got shape \(2, 1\)"),
+        (lambda: RBM((4,)).joint_energy(*map(torch.ones, ((2, 4), (2, 1)))), "h: got shape .2, 1"),
     ],
 )
 def test_bad_input(act, message):

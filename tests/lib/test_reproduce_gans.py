@@ -14,7 +14,7 @@ from dgm.objectives import (
     generator_linear,
     generator_non_saturating,
 )
-from dgm.reproduce import RECIPES, Schedule, gans, reproduce, runs
+from dgm.reproduce import RECIPES, Schedule, gans, reproduce, runs, train_classifier
 from dgm.reproduce.records import read_model, write_model
 
 NAMES = ["gan", "gan-r1", "wgan-gp"]
@@ -93,7 +93,7 @@ def test_the_classifier_has_not_seen_the_images_that_are_held_out(monkeypatch):
     assert torch.equal(both, dataset.train.x.flatten(1).long().sum(0))
 
     seen = []
-    train = evaluate.train_classifier
+    train = train_classifier
     monkeypatch.setattr(
         gans, "train_classifier", lambda d, *a: seen.append(d.train) or train(d, *a)
     )

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.distributions import Independent, Normal
 
-from dgm import heads, models, nets, objectives
+from dgm import heads, models, nets, objectives, plots
 from dgm.checks import check_data
 from dgm.train import (
     cyclical_warmup,
@@ -392,9 +392,9 @@ def test_a_warmup_of_no_steps(schedule, steps):
         schedule(0, steps)
 
 
-def test_history_plots_itself(batches):
+def test_a_picture_of_a_history(batches):
     history = fit(new_step(), batches, 3, validate=lambda: {"test": 1.0}, progress=False)
-    ax = history.plot()
+    ax = plots.history(history)
     assert [line.get_label() for line in ax.lines] == ["objective", "test"]
     with pytest.raises(KeyError, match="no metric 'loss'; there are objective, test"):
         history["loss"]

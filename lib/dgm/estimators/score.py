@@ -33,6 +33,13 @@ def score_function(
     for an f that is not differentiable, or not even continuous, in z. The support of q must not
     depend on its parameters, as that of U(0, phi) does.
 
+    Of a `heads.Chain` q(a) q(b | a) both scores get the same factor, though what of f does not
+    depend on b, in an ELBO log p(x | a) - log q(a), might be left out of b's. It does not pay: near
+    the posterior all of f is constant, which no part of it is. In `VAE.two_layer` with 16 and 8
+    bits on the digits, k = 5 and leave-one-out, leaving it out divides the variance of the second
+    layer's gradient by 1.2 before training and multiplies it by 2.3 after ten epochs. (Without a
+    baseline it divides it by 14 and 6; leave-one-out, by more than 1000.)
+
     Args:
         f, q, k, reduce: as in `pathwise`; `q` needs `log_prob` only.
         baseline: a number, a tensor that broadcasts to (k, B), for example a network's prediction

@@ -6,7 +6,8 @@
 if need be in the features of a `classifier` of our own.
 """
 
-from .classifier import Classifier, train_classifier
+from ..models.codes import encode
+from .classifier import Classifier
 from .likelihood import (
     AggregatePosterior,
     active_units,
@@ -16,13 +17,13 @@ from .likelihood import (
 )
 from .representation import (
     bits_per_dimension,
-    encode,
     knn,
     linear_probe,
     mean_and_error,
     mean_log_prob,
     nearest_distance,
     nearest_neighbours,
+    principal_angles,
     reconstruction_error,
 )
 from .samples import (
@@ -58,7 +59,7 @@ __all__ = [
     "modes_covered",
     "nearest_distance",
     "nearest_neighbours",
+    "principal_angles",
     "rate_distortion",
     "reconstruction_error",
-    "train_classifier",
 ]

@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ..checks import check_data, check_examples, check_finite, integer
+from ..data import in_batches
 from ..estimators import logmeanexp
+from ..models.codes import encode
 from ..objectives.divergences import closed_form_kl
 from ..protocols import LatentVariable, given
-from .representation import batches, encode
 
 
 @torch.no_grad()
@@ -63,7 +64,7 @@ def importance_weighted(
     """
     _check(model, x, y, k=k, chunk=chunk)
     check_data(model, x, y)
-    weights = (_log_weights(model, *one, k, chunk) for one in batches(x, y, 1))
+    weights = (_log_weights(model, *one, k, chunk) for one in in_batches(x, y, 1))
     return torch.cat([logmeanexp(log_w) for log_w in weights])
 
 
@@ -117,7 +118,7 @@ def rate_distortion(
     _check(model, x, y, k=k, batch_size=batch_size)
     check_data(model, x, y)
     rates, distortions = [], []
-    for x_b, y_b in batches(x, y, batch_size):
+    for x_b, y_b in in_batches(x, y, batch_size):
         label = given(model, y_b)
         prior, q = model.prior(**label), model.posterior(x_b, **label)
         z = q.sample((k,))  # (k, B, latent)

@@ -1,71 +1,20 @@
-"""Codes, reconstructions and log-likelihoods: models that can be asked about an example.
+"""Reconstructions, log-likelihoods, what codes know: models that can be asked about an example.
 
 Classifiers on codes come from scikit-learn, which is imported when one is fitted.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from ..checks import check_data, check_examples, integer
-from ..data import Dataset, Split
-from ..estimators import innermost
-from ..heads import Chain
+from ..data import Dataset, Split, in_batches
 from ..labels import known
+from ..models.codes import encode
 from ..objectives.likelihood import log_likelihood, reconstruction
-from ..protocols import Tractable, given
-
-DRAWS = 100  # of a chain's first layer, for the mean of its second
-
-
-@torch.no_grad()
-def encode(model, x: Tensor, y: Tensor | None = None, batch_size: int = 1000) -> Tensor:
-    """Codes of images, in batches: (N, *event) -> (N, latent).
-
-    The code is `model.encode(x)` for an autoencoder and the mean of `model.posterior(x)` for a
-    latent-variable model, of `model.posterior(x, y)` for a conditional one. With two stochastic
-    layers it is one layer's mean beside the other's, of which the second is estimated: it is the
-    average of the means given 100 draws of the first layer.
-
-    Raises:
-        ValueError: the model has no codes, there are no examples, x has another event shape or
-            type than the model's, or a conditional model did not get one label per example.
-
-    >>> from dgm.models import PCA
-    >>> encode(PCA((1, 8, 8)), torch.rand(5, 1, 8, 8)).shape
-    torch.Size([5, 2])
-    """
-    if not (hasattr(model, "encode") or hasattr(model, "posterior")):
-        raise ValueError(f"model: got {type(model).__name__}, which has no codes to encode into")
-    check_examples(model, x, y)
-    integer("batch_size", batch_size)
-    if hasattr(model, "encode"):
-        parts = [model.encode(batch) for batch in x.split(batch_size)]
-    else:
-        qs = (model.posterior(b, **given(model, y_b)) for b, y_b in batches(x, y, batch_size))
-        parts = [_mean(q) for q in qs]
-    codes = torch.cat(parts)
-    if len(codes) != len(x):
-        raise ValueError(f"model: encodes {len(x)} examples into {len(codes)} codes")
-    return codes
-
-
-def _mean(q: Distribution) -> Tensor:
-    """The mean of q, of a chain layer by layer: (B, latent)."""
-    if not isinstance(innermost(q), Chain):
-        return q.mean
-    a = q.first.sample((DRAWS,))  # (draws, B, coordinates of a)
-    return q.join(q.first.mean, q.second(a).mean.mean(0))
-
-
-def batches(x: Tensor, y: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """So many examples at a time, each with its label where there are labels."""
-    labels = repeat(None) if y is None else y.split(size)
-    return zip(x.split(size), labels, strict=False)
+from ..protocols import Tractable
 
 
 @torch.no_grad()
@@ -142,6 +91,29 @@ def nearest_distance(queries: Tensor, points: Tensor, chunk: int = 1000) -> Tens
     return nearest_neighbours(queries, points, 1, chunk)[0][:, 0]
 
 
+def principal_angles(a: Tensor, b: Tensor) -> Tensor:
+    """The angles between two subspaces, in radians, rising; all zero when they coincide.
+
+    The cosines are the singular values of Q_a Q_b^T for orthonormal bases of the two row spaces.
+    That loses half the digits near zero, where cos is flat, so the sines are computed as well (from
+    the part of Q_b outside the first subspace) and the two are combined by atan2.
+
+    Args:
+        a, b: (m, D), rows that span the two subspaces; they need not be orthogonal.
+
+    Source: Björck and Golub (1973), doi:10.2307/2005662, Numerical methods for computing angles
+    between linear subspaces.
+
+    >>> x_axis, diagonal = torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 2.0]])
+    >>> principal_angles(x_axis, diagonal).rad2deg()
+    tensor([45.])
+    """
+    qa, qb = (torch.linalg.qr(m.T).Q for m in (a, b))  # (D, m), orthonormal columns
+    cosines = torch.linalg.svdvals(qa.T @ qb)  # (m,), falling
+    sines = torch.linalg.svdvals(qb - qa @ (qa.T @ qb)).flip(0)  # (m,), rising
+    return torch.atan2(sines, cosines)
+
+
 @torch.no_grad()
 def mean_log_prob(
     model: Tractable, x: Tensor, y: Tensor | None = None, batch_size: int = 1000
@@ -171,7 +143,7 @@ def mean_log_prob(
     check_examples(model, x, y, at_least=2)
     check_data(model, x, y)
     integer("batch_size", batch_size)
-    values = [log_likelihood(model, *batch) for batch in batches(x, y, batch_size)]
+    values = [log_likelihood(model, *batch) for batch in in_batches(x, y, batch_size)]
     return mean_and_error(torch.cat(values))
 
 

@@ -29,7 +29,7 @@ from .codes import (
     StandardNormal,
     UniformOneHot,
 )
-from .pixels import Bernoulli, Categorical, GreyLevels, Normal, NormalPerPixel, OnGrid
+from .pixels import Bernoulli, Categorical, GreyLevels, Levels, Normal, NormalPerPixel, OnGrid
 
 __all__ = [
     "Bernoulli",
@@ -40,6 +40,7 @@ __all__ = [
     "FairCoins",
     "FullNormal",
     "GreyLevels",
+    "Levels",
     "Normal",
     "NormalPerPixel",
     "OnGrid",

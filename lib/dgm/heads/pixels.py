@@ -234,3 +234,27 @@ class OnGrid(D.constraints.Constraint):
 
     def __repr__(self) -> str:
         return f"the grid 0, 1/{self.top}, ..., 1"
+
+
+class Levels(D.constraints.Constraint):
+    """The floats 0, 1/(levels - 1), ..., 1 and the integers 0, ..., levels - 1.
+
+    >>> Levels(3).check(torch.tensor([0.5, 0.6])), Levels(3).check(torch.tensor([2, 3]))
+    (tensor([ True, False]), tensor([ True, False]))
+    """
+
+    is_discrete = True
+
+    def __init__(self, levels: int):
+        super().__init__()
+        self.levels = levels
+
+    def check(self, x: Tensor) -> Tensor:
+        if x.is_floating_point():
+            return OnGrid(self.levels - 1).check(x)
+        return (x >= 0) & (x.long() < self.levels)  # uint8 cannot be compared with 256
+
+    def __repr__(self) -> str:
+        top = self.levels - 1
+        grid = "0 and 1" if top == 1 else f"0, 1/{top}, ..., 1 (or integers 0, ..., {top})"
+        return f"{self.levels} levels: {grid}"

@@ -52,6 +52,10 @@ class Mixture(nn.Module):
         """
         return self.log_joint(x).logsumexp(-1)
 
+    def energy(self, x: Tensor) -> Tensor:
+        """-log p(x) in nats, an energy with Z = 1: (..., *shape) -> (...)."""
+        return -self.log_prob(x)
+
     def posterior(self, x: Tensor) -> Distribution:
         """p(z | x) = p(x, z) / p(x), exactly: batch shape (...), event shape (components,).
 

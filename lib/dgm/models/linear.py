@@ -304,26 +304,3 @@ def _at_most(d: int, latent: int) -> int:
 def _identity(like: Tensor) -> Tensor:
     """I, with as many columns as a matrix has, of its type and on its device."""
     return torch.eye(like.shape[1], dtype=like.dtype, device=like.device)
-
-
-def principal_angles(a: Tensor, b: Tensor) -> Tensor:
-    """The angles between two subspaces, in radians, rising; all zero when they coincide.
-
-    The cosines are the singular values of Q_a Q_b^T for orthonormal bases of the two row spaces.
-    That loses half the digits near zero, where cos is flat, so the sines are computed as well (from
-    the part of Q_b outside the first subspace) and the two are combined by atan2.
-
-    Args:
-        a, b: (m, D), rows that span the two subspaces; they need not be orthogonal.
-
-    Source: Björck and Golub (1973), doi:10.2307/2005662, Numerical methods for computing angles
-    between linear subspaces.
-
-    >>> x_axis, diagonal = torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 2.0]])
-    >>> principal_angles(x_axis, diagonal).rad2deg()
-    tensor([45.])
-    """
-    qa, qb = (torch.linalg.qr(m.T).Q for m in (a, b))  # (D, m), orthonormal columns
-    cosines = torch.linalg.svdvals(qa.T @ qb)  # (m,), falling
-    sines = torch.linalg.svdvals(qb - qa @ (qa.T @ qb)).flip(0)  # (m,), rising
-    return torch.atan2(sines, cosines)

@@ -21,8 +21,8 @@ class RBM(nn.Module):
 
     It is given by the joint, not by p(z) p(x | z). Both conditionals factorise, and sums over one
     layer are easy; Z, a sum over both, is not. So p(x) is known up to a factor: log p(x) =
-    -F(x) - log Z with the free energy F. Training: `dgm.objectives.contrastive_divergence`, or
-    `log_likelihood` if one layer has at most 20 units.
+    -F(x) - log Z with the free energy F, which is the energy of the model of x alone. Training:
+    `dgm.objectives.contrastive_divergence`, or `log_likelihood` if one layer has at most 20 units.
 
     Args:
         shape: event shape; images are flattened.
@@ -37,7 +37,7 @@ class RBM(nn.Module):
 
     >>> rbm = RBM((1, 8, 8), hidden=16)
     >>> x = rbm.sample(5, steps=10)
-    >>> x.shape, rbm.free_energy(x).shape, rbm.log_prob(x).shape
+    >>> x.shape, rbm.energy(x).shape, rbm.log_prob(x).shape
     (torch.Size([5, 1, 8, 8]), torch.Size([5]), torch.Size([5]))
     """
 
@@ -51,7 +51,7 @@ class RBM(nn.Module):
         self.visible_bias = nn.Parameter(torch.zeros(d))
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
 
-    def energy(self, x: Tensor, h: Tensor) -> Tensor:
+    def joint_energy(self, x: Tensor, h: Tensor) -> Tensor:
         """E(x, h): (..., *shape), (..., hidden) -> (...).
 
         Equation: def-rbm
@@ -64,8 +64,8 @@ class RBM(nn.Module):
         interaction = ((x @ self.weight) * h).sum(-1)
         return -interaction - x @ self.visible_bias - h @ self.hidden_bias
 
-    def free_energy(self, x: Tensor) -> Tensor:
-        """F(x) = -log sum_h exp(-E(x, h)): (..., *shape) -> (...).
+    def energy(self, x: Tensor) -> Tensor:
+        """The free energy F(x) = -log sum_h exp(-E(x, h)): (..., *shape) -> (...).
 
         The sum over 2^hidden states is a product of `hidden` sums over two: each unit adds
         log(1 + exp(c_j + (x^T W)_j)).
@@ -138,7 +138,7 @@ class RBM(nn.Module):
 
         Equation: eq-rbm-gradient
         """
-        return -self.free_energy(x) - self.log_partition()
+        return -self.energy(x) - self.log_partition()
 
 
 def _states(units: int, like: Tensor, chunk: int = 2**14) -> Iterator[Tensor]:

@@ -18,7 +18,7 @@ from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
 from ..checks import check_shape, integer, sizes
-from ..evaluate.representation import encode
+from .codes import encode
 from .conditional import ConditionalVAE
 from .vae import VAE
 

@@ -20,7 +20,7 @@ from .bounds import dreg, elbo, free_bits, iwae
 from .contrastive import contrastive_divergence
 from .divergences import kl, kl_per_coordinate
 from .fisher import fisher
-from .likelihood import log_likelihood, reconstruction
+from .likelihood import log_likelihood, order_agnostic, reconstruction
 from .semi_supervised import labelled_bound, m2, prediction_constrained, unlabelled_bound
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "labelled_bound",
     "log_likelihood",
     "m2",
+    "order_agnostic",
     "prediction_constrained",
     "r1_penalty",
     "reconstruction",

@@ -6,10 +6,10 @@ from ..checks import check_examples
 
 
 def contrastive_divergence(model, x: Tensor, y: Tensor | None = None, steps: int = 1) -> Tensor:
-    r"""$F(x') - F(x)$ with x' from `steps` steps of Gibbs sampling that start at the data x.
+    r"""$E(x') - E(x)$ with x' from `steps` steps of Gibbs sampling that start at the data x.
 
-    The log-likelihood has the gradient $\mathbb E_{x' \sim p_\theta}[\nabla F(x')] - \nabla F(x)$:
-    lower the free energy of data, raise it where the model draws. Here x' stands in for a draw of
+    The log-likelihood has the gradient $\mathbb E_{x' \sim p_\theta}[\nabla E(x')] - \nabla E(x)$:
+    lower the energy of data, raise it where the model draws. Here x' stands in for a draw of
     the model. It remembers x, so that the gradient is biased, less so for more steps.
 
     Only the gradient means something. The value is not a log-likelihood, nor a bound, and not in
@@ -18,7 +18,7 @@ def contrastive_divergence(model, x: Tensor, y: Tensor | None = None, steps: int
     Shapes: x (B, *event) -> (B,). `y` is not used.
 
     Args:
-        model: has `free_energy(x)` -> (B,) and `gibbs(x, steps)`, for example `dgm.models.RBM`.
+        model: has `energy(x)` -> (B,) and `gibbs(x, steps)`, for example `dgm.models.RBM`.
 
     Source: Hinton (2002), doi:10.1162/089976602760128018, Training products of experts by
     minimizing contrastive divergence.
@@ -29,4 +29,4 @@ def contrastive_divergence(model, x: Tensor, y: Tensor | None = None, steps: int
     torch.Size([5])
     """
     check_examples(model, x)
-    return model.free_energy(model.gibbs(x, steps)) - model.free_energy(x)
+    return model.energy(model.gibbs(x, steps)) - model.energy(x)

@@ -13,14 +13,17 @@ def kl(q: D.Distribution, p: D.Distribution) -> Tensor:
 
     $$\operatorname{KL}(q \,\Vert\, p) = \mathbb E_{z \sim q}[\log q(z) - \log p(z)].$$
 
-    For two Normals, two Bernoullis, two OneHotCategoricals (each maybe inside `Independent`), and a
-    MultivariateNormal q against a Normal p. These are written out because the look-up inside
-    `torch.distributions.kl_divergence`, which knows many more pairs, cannot be compiled.
+    For two Normals, two Bernoullis, two OneHotCategoricals (each maybe inside `Independent`), a
+    MultivariateNormal q against a Normal p, and every pair of which torch has a closed form. A
+    distribution of your own brings one by `torch.distributions.register_kl`, and all objectives
+    use it. The pairs named here are written out for the digits that torch's formulas lose, and
+    because the look-up in torch's table cannot be compiled when a pair occurs for the first time.
 
     Shapes: batch shapes that broadcast, to (B,).
 
     Raises:
-        ValueError: other pairs, or distributions over different codes.
+        ValueError: other pairs, distributions over different codes, or a registered function that
+            does not return (B,).
 
     Equation: def-kl, eq-gaussian-kl, eq-vae-kl
 
@@ -45,8 +48,8 @@ def kl(q: D.Distribution, p: D.Distribution) -> Tensor:
 def kl_per_coordinate(q: D.Distribution, p: D.Distribution) -> Tensor:
     r"""$\operatorname{KL}(q(z_j) \,\Vert\, p(z_j))$, whose sum over j is `kl(q, p)`, in nats.
 
-    For the pairs of `kl` with independent coordinates: Normals, Bernoullis, OneHotCategoricals (of
-    which one vector is one coordinate).
+    For the pairs of `kl` with independent coordinates: those of distributions of single numbers,
+    such as Normals and Bernoullis, and OneHotCategoricals, of which one vector is one coordinate.
 
     Shapes: batch shapes that broadcast, to (B, coordinates).
 
@@ -79,7 +82,7 @@ def closed_form_kl(q: D.Distribution, p: D.Distribution) -> Tensor | None:
         return terms.sum(-1)
     if isinstance(a, D.MultivariateNormal) and isinstance(b, D.Normal):
         return _kl_full_normal(a, b)
-    return None
+    return _registered(q, p)
 
 
 def _terms(q: D.Distribution, p: D.Distribution) -> Tensor | None:
@@ -90,10 +93,29 @@ def _terms(q: D.Distribution, p: D.Distribution) -> Tensor | None:
         terms = _kl_normal(a, b)
     elif _both(a, b, D.Bernoulli) or _both(a, b, D.OneHotCategorical):
         terms = _kl_of_outcomes(a, b)
+    elif not a.event_shape and not b.event_shape:
+        terms = _registered(a, b)
     else:
+        terms = None
+    if terms is None:
         return None
     dims = len(q.event_shape) - len(a.event_shape)  # of the independent coordinates
     return terms.flatten(-dims) if dims else terms[..., None]
+
+
+def _registered(q: D.Distribution, p: D.Distribution) -> Tensor | None:
+    """What torch's table has for the pair, a user's own included, or None: (B,)."""
+    try:
+        divergence = D.kl_divergence(q, p)
+    except NotImplementedError:
+        return None
+    expected = torch.broadcast_shapes(q.batch_shape, p.batch_shape)
+    if divergence.shape != expected:
+        raise ValueError(
+            f"register_kl: the function of a {type(q).__name__} and a {type(p).__name__} returned "
+            f"shape {tuple(divergence.shape)}, expected {tuple(expected)}, their batch shape"
+        )
+    return divergence
 
 
 def _both(q: D.Distribution, p: D.Distribution, kind: type) -> bool:

@@ -26,6 +26,29 @@ def log_likelihood(model: Tractable, x: Tensor, y: Tensor | None = None) -> Tens
     return one_each(model.log_prob(x, **given(model, y)), x, "model: log_prob")
 
 
+def order_agnostic(model, x: Tensor, y: Tensor | None = None) -> Tensor:
+    r"""$\log p_o(x)$ in nats, in an order o drawn for this batch: (B, *shape) -> (B,).
+
+    It trains one network for all orders, so that afterwards any order can be asked for: the known
+    pixels first, for example, wherever they are.
+
+    Args:
+        model: has `random_order()` and `reordered(order)`, as `dgm.models.MADE`.
+
+    Raises:
+        ValueError: as `log_likelihood`.
+
+    Source: Germain et al. (2015), arXiv:1502.03509, MADE: Masked Autoencoder for Distribution
+    Estimation, section 4.1.
+
+    >>> import torch
+    >>> from dgm.models import MADE
+    >>> order_agnostic(MADE((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
+    torch.Size([5])
+    """
+    return log_likelihood(model.reordered(model.random_order()), x, y)
+
+
 def reconstruction(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     r"""Minus the squared error, $-\lVert x - f_\theta(h_\phi(x)) \rVert^2$, for an autoencoder.
 

@@ -19,12 +19,11 @@ from torch.nn import functional as F
 
 from ..checks import check_examples
 from ..estimators import pathwise
-from ..models.semi_supervised import M2, PCVAE
 from .bounds import elbo
 from .divergences import kl
 
 
-def labelled_bound(model: M2, x: Tensor, y: Tensor, estimator: Callable = pathwise) -> Tensor:
+def labelled_bound(model, x: Tensor, y: Tensor, estimator: Callable = pathwise) -> Tensor:
     r"""M2's bound of $\log p_\theta(x, y)$, in nats:
 
     $$\mathbb E_{z \sim q_\phi(z \mid x, y)}[\log p_\theta(x \mid y, z)]
@@ -42,6 +41,7 @@ def labelled_bound(model: M2, x: Tensor, y: Tensor, estimator: Callable = pathwi
 
     Source: Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298, equation 6.
 
+    >>> from dgm.models import M2
     >>> model, x = M2.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)
     >>> labelled_bound(model, x, torch.arange(5)).shape
     torch.Size([5])
@@ -49,7 +49,7 @@ def labelled_bound(model: M2, x: Tensor, y: Tensor, estimator: Callable = pathwi
     return elbo(model.vae, x, y, estimator=estimator) + model.prior_y().log_prob(y)
 
 
-def unlabelled_bound(model: M2, x: Tensor, estimator: Callable = pathwise) -> Tensor:
+def unlabelled_bound(model, x: Tensor, estimator: Callable = pathwise) -> Tensor:
     r"""M2's bound of $\log p_\theta(x)$, in nats, with y summed out exactly:
 
     $$\sum_y q_\phi(y \mid x) \, \mathcal L(x, y) + H(q_\phi(y \mid x)),$$
@@ -63,6 +63,7 @@ def unlabelled_bound(model: M2, x: Tensor, estimator: Callable = pathwise) -> Te
 
     Source: Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298, equation 7.
 
+    >>> from dgm.models import M2
     >>> unlabelled_bound(M2.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
     torch.Size([5])
     """
@@ -70,14 +71,14 @@ def unlabelled_bound(model: M2, x: Tensor, estimator: Callable = pathwise) -> Te
     return (q.probs.T * bounds_of_labels(model, x, estimator)).sum(0) + q.entropy()
 
 
-def bounds_of_labels(model: M2, x: Tensor, estimator: Callable = pathwise) -> Tensor:
+def bounds_of_labels(model, x: Tensor, estimator: Callable = pathwise) -> Tensor:
     """The labelled bound of each example with each label: (B, *event) -> (classes, B)."""
     y = torch.arange(model.classes, device=x.device)[:, None].expand(-1, len(x))  # (classes, B)
     return labelled_bound(model, x.expand(model.classes, *x.shape), y, estimator)
 
 
 def m2(
-    model: M2,
+    model,
     x: Tensor,
     y: Tensor,
     alpha: float = 0.1,
@@ -110,6 +111,7 @@ def m2(
 
     Source: Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298, equations 8 and 9.
 
+    >>> from dgm.models import M2
     >>> model, x = M2.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)
     >>> m2(model, x, torch.tensor([3, 7, -1, -1, -1]), alpha=1.0).shape
     torch.Size([5])
@@ -124,7 +126,7 @@ def m2(
 
 
 def prediction_constrained(
-    model: PCVAE,
+    model,
     x: Tensor,
     y: Tensor,
     multiplier: float = 10.0,
@@ -163,6 +165,7 @@ def prediction_constrained(
     (2017), arXiv:1707.07341, Prediction-Constrained Training for Semi-Supervised Mixture and Topic
     Models.
 
+    >>> from dgm.models import PCVAE
     >>> model, x = PCVAE.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)
     >>> prediction_constrained(model, x, torch.tensor([3, 7, -1, -1, -1])).shape
     torch.Size([5])
@@ -214,7 +217,7 @@ def of_labelled(x: Tensor, y: Tensor) -> Tensor:
     return len(y) * labelled / labelled.sum().clamp(min=1)
 
 
-def _check(model: M2 | PCVAE, x: Tensor, y: Tensor | None) -> None:
+def _check(model, x: Tensor, y: Tensor | None) -> None:
     if y is None:
         raise ValueError("y: got None, expected labels (B,), -1 where there is none")
     check_examples(model, x, y)

@@ -18,7 +18,8 @@ model that takes at most a megabyte is kept beside its record, and a test measur
 from few labels. Its records, in book/records/few-labels/, are whole tables.
 """
 
+from .classifier import train_classifier
 from .recipes import RECIPES, Recipe, Schedule
 from .runs import reproduce
 
-__all__ = ["RECIPES", "Recipe", "Schedule", "reproduce"]
+__all__ = ["RECIPES", "Recipe", "Schedule", "reproduce", "train_classifier"]

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from .. import heads
 from .._device import device
 from ..data import Dataset, Split
-from ..evaluate import Classifier, frechet_distance, train_classifier
+from ..evaluate import Classifier, frechet_distance
 from ..models import VAE, Critic, Generator
 from ..objectives import elbo
 from ..train import Step, adversarial_step
+from .classifier import train_classifier
 from .parts import Recipe, Schedule, constant_rate, falling_rate, scheduled_step
 from .records import RECORDS, read_model, surroundings, write, write_model
 

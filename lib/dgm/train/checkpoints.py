@@ -1,22 +1,15 @@
 """Checkpoints: the whole state of a run in one file."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .._device import device
-
-if TYPE_CHECKING:
-    from .loop import History
-    from .steps import Step
 
 
 def random_state() -> dict[str, Tensor]:
@@ -56,10 +49,8 @@ def own_random_state(seed: int | None) -> Iterator[None]:
             set_random_state(before)
 
 
-def save_checkpoint(
-    path: str | os.PathLike, step: Step, history: History, best: dict | None = None
-) -> None:
-    """Write the state of a run to one file, whole or not at all.
+def save_checkpoint(path: str | os.PathLike, step, history, best: dict | None = None) -> None:
+    """Write the state of a run, a `Step` and its `History`, to one file, whole or not at all.
 
     `best` is the step's state at the best epoch so far, where there is early stopping.
 
@@ -89,9 +80,7 @@ def _plain(state):
     return state
 
 
-def load_checkpoint(
-    path: str | os.PathLike, step: Step, history: History | None = None
-) -> dict | None:
+def load_checkpoint(path: str | os.PathLike, step, history=None) -> dict | None:
     """Restore a run that `save_checkpoint` wrote. Only tensors and plain values are read.
 
     Returns:

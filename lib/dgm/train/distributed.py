@@ -24,7 +24,7 @@ import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -33,10 +33,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .._device import device
 from .checkpoints import random_state, set_random_state
-
-if TYPE_CHECKING:
-    from .loop import History
-    from .steps import gradient_step
 
 TIMEOUT = timedelta(minutes=10)  # a process that is silent for longer counts as lost
 
@@ -103,9 +99,7 @@ class Ranks:
         self.weight = self.world * len(mine[0]) / len(batch[0])
         return mine if self.weight else tuple(part[:1] for part in batch)
 
-    def shares(
-        self, batches: Iterable[Sequence[Tensor]], step: "gradient_step"
-    ) -> Iterator[Sequence[Tensor]]:
+    def shares(self, batches: Iterable[Sequence[Tensor]], step) -> Iterator[Sequence[Tensor]]:
         """This rank's share of every batch of an epoch.
 
         While a batch is made, the random state is the shared one; while a step uses it, the rank's
@@ -127,7 +121,7 @@ class Ranks:
             set_random_state(shared)
 
     @contextmanager
-    def parallel(self, step: "gradient_step") -> Iterator[None]:
+    def parallel(self, step) -> Iterator[None]:
         """Have the step average its gradients over the ranks. `step.model` is not wrapped."""
         if self.world == 1:
             yield
@@ -140,9 +134,7 @@ class Ranks:
         finally:
             step._value = value
 
-    def same_state(
-        self, step: "gradient_step", history: "History", best: dict | None
-    ) -> dict | None:
+    def same_state(self, step, history, best: dict | None) -> dict | None:
         """Bring step and history to where rank 0's are; returns its `best`."""
         if self.world == 1:
             return best

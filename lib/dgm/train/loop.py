@@ -56,12 +56,6 @@ class History:
     def epochs(self) -> int:
         return max((len(values) for values in self.metrics.values()), default=0)
 
-    def plot(self, ax=None):
-        """Draw every metric against the epoch; returns the matplotlib axes."""
-        from ..plots import history
-
-        return history(self, ax=ax)
-
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {values[-1]:.3f}" for name, values in self.metrics.items())
         return f"History of {self.epochs} epoch{'s' * (self.epochs != 1)}: {last or 'empty'}"

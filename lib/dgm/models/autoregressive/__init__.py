@@ -11,12 +11,11 @@
 All have `log_prob` in one parallel pass, `conditionals`, and `sample`, which takes D steps.
 """
 
-from .base import Autoregressive
+from .base import Autoregressive, inverse_cdf
 from .fvsbn import FVSBN
 from .lstm import LSTM
-from .made import MADE, OrderEnsemble, order_agnostic
+from .made import MADE, OrderEnsemble
 from .nade import NADE
-from .parts import inverse_cdf
 from .pixelcnn import GatedPixelCNN, PixelCNN
 from .transformer import Transformer
 
@@ -31,5 +30,4 @@ __all__ = [
     "PixelCNN",
     "Transformer",
     "inverse_cdf",
-    "order_agnostic",
 ]

@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution
 
-from ...checks import check_event, event_shape, integer, readable
-from ...heads import GreyLevels
-from .parts import Levels, check_labels, inverse_cdf, permutation
+from ...checks import check_event, check_labels, event_shape, integer, readable
+from ...heads import GreyLevels, Levels
 
 
 class Autoregressive(nn.Module):
@@ -207,3 +206,30 @@ class Autoregressive(nn.Module):
                 "first in the model's order; build the model with another `order`"
             )
         return known, self._on_grid(given)
+
+
+def inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:
+    """Levels drawn with uniform noise u, (n,), from logits of the levels 1, 2, ...: (n,).
+
+    The level is the number of cumulative probabilities that u exceeds, hence k with probability
+    p_k; equal noise gives equal levels.
+
+    Equation: eq-inverse-cdf
+
+    >>> p = torch.tensor([0.5, 0.3, 0.2])
+    >>> logits = (p / p[0]).log()[1:].expand(4, 2)
+    >>> inverse_cdf(logits, torch.tensor([0.1, 0.49, 0.51, 0.81]))
+    tensor([0, 0, 1, 2])
+    """
+    cumulative = F.pad(logits, (1, 0)).softmax(-1).cumsum(-1)[:, :-1]  # (n, levels - 1)
+    return (u.unsqueeze(-1) >= cumulative).sum(-1)
+
+
+def permutation(order: Sequence[int] | None, d: int) -> list[int]:
+    """The order, 0, 1, ..., d - 1 if None, as Python's integers; ValueError if it is none."""
+    if order is None:
+        return list(range(d))
+    order = torch.as_tensor(order, device="cpu")
+    if order.is_floating_point() or sorted(order.flatten().tolist()) != list(range(d)):
+        raise ValueError(f"order: got {order.tolist()}, expected each of 0, ..., {d - 1} once")
+    return order.flatten().tolist()

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...nets import Label
 from .base import Autoregressive
-from .parts import Label
 
 
 class FVSBN(Autoregressive):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ...checks import integer
+from ...nets import Label
 from .base import Autoregressive
-from .parts import Label
 
 
 class LSTM(Autoregressive):

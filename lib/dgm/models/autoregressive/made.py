@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...checks import integer, sizes
-from .base import Autoregressive
-from .parts import Label, permutation
+from ...nets import Label
+from .base import Autoregressive, permutation
 
 
 class MADE(Autoregressive):
@@ -111,12 +111,17 @@ class MADE(Autoregressive):
     def reordered(self, order: Sequence[int]) -> "MADE":
         """The same network under another order: a model that shares this one's parameters.
 
-        It is a good model if the network was trained for that order too: see `order_agnostic`.
+        It is a good model if the network was trained for that order too: see
+        `dgm.objectives.order_agnostic`.
         """
         order = torch.tensor(permutation(order, len(self.order)), device=self.order.device)
         other = copy.copy(self)  # shallow: the parameters are the same ones
         other._buffers = {**self._buffers, "order": order}
         return other
+
+    def random_order(self) -> Tensor:
+        """A permutation of the coordinates, (D,), on the model's device."""
+        return torch.randperm(len(self.order), device="cpu").to(self.order.device)
 
     def ensemble(self, orders: int = 8) -> "OrderEnsemble":
         """This network under so many random orders, as one model."""
@@ -158,7 +163,7 @@ class OrderEnsemble(nn.Module):
         orders = integer("orders", orders)
         self.made, self.shape = made, made.shape
         self.conditional, self.classes = made.conditional, made.classes
-        drawn = [random_order(made) for _ in range(orders - 1)]
+        drawn = [made.random_order() for _ in range(orders - 1)]
         self.register_buffer("orders", torch.stack([made.order, *drawn]))
 
     @property
@@ -182,22 +187,3 @@ class OrderEnsemble(nn.Module):
         # n samples of every member, one kept: fewer would hardly be faster, the steps being as many
         each = torch.stack([member.sample(n, y) for member in self.members()])  # (K, n, *shape)
         return each[k, torch.arange(n, device=k.device)]
-
-
-def order_agnostic(model: MADE, x: Tensor, y: Tensor | None = None) -> Tensor:
-    r"""$\log p_o(x)$ in nats, in an order o drawn for this batch: (B, *shape) -> (B,).
-
-    An objective. It trains one network for all orders, so that afterwards any order can be asked
-    for: the known pixels first, for example, wherever they are.
-
-    Source: Germain et al. (2015), arXiv:1502.03509, section 4.1.
-
-    >>> order_agnostic(MADE((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
-    torch.Size([5])
-    """
-    return model.reordered(random_order(model)).log_prob(x, y)
-
-
-def random_order(model: MADE) -> Tensor:
-    """A permutation of the coordinates, (D,), on the model's device."""
-    return torch.randperm(len(model.order), device="cpu").to(model.order.device)

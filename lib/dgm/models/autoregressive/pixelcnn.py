@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...checks import image_shape, integer
+from ...nets import Label
 from .base import Autoregressive
-from .parts import Label
 
 
 class PixelCNN(Autoregressive):

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...checks import integer
+from ...nets import Label
 from .base import Autoregressive
-from .parts import Label
 
 
 class Transformer(Autoregressive):
