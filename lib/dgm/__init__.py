@@ -1,14 +1,15 @@
 """The library of *Deep Generative Models: an executable course*.
 
     data = dgm.data.load()                                      # images, on the device
-    model = dgm.models.Autoencoder.mlp(data.shape, latent=2)
+    model = dgm.models.Autoencoder.mlp(data.shape, latent=2).to(dgm.device())
     step = dgm.train.gradient_step(model, dgm.objectives.reconstruction)
     history = dgm.train.fit(step, data.train.batches(128), epochs=20)
 
-Models live where you put them: `model.to(dgm.device())`, which `gradient_step` does for you.
+Models stay where you put them; `.to(dgm.device())` puts them where the data are.
 """
 
 from . import (
+    architectures,
     checks,
     data,
     estimators,
@@ -27,6 +28,7 @@ from . import (
 from ._device import device
 
 __all__ = [
+    "architectures",
     "checks",
     "data",
     "device",

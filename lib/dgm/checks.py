@@ -148,17 +148,18 @@ def check_shape(x: Tensor, shape: Sequence[int]) -> None:
 def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
     """Raise ValueError unless x, (N, *event), and y, (N,), can be data of this model.
 
-    They cannot if x has another event shape or no examples, holds values that are not finite, or
-    some that lie outside the model's support: heads skip that check for speed, and a likelihood off
-    its support is a number without a meaning, for example a Bernoulli's at a grey pixel. Of a model
-    with classes, labels are integers from 0 to `classes` - 1, or -1, no label, where it can be
-    without.
+    They cannot if they lie on another device, if x has another event shape or no examples, holds
+    values that are not finite, or some that lie outside the model's support: heads skip that check
+    for speed, and a likelihood off its support is a number without a meaning, for example a
+    Bernoulli's at a grey pixel. Of a model with classes, labels are integers from 0 to
+    `classes` - 1, or -1, no label, where it can be without.
 
     >>> from dgm.models import VAE
     >>> check_data(VAE.mlp((1, 8, 8)), torch.full((5, 1, 8, 8), 0.5))
     Traceback (most recent call last):
     ValueError: x: got values outside the support ... of the model; for a Bernoulli ...
     """
+    check_device(model, x)
     check_examples(model, x, y)
     shape, support = described(model, x)
     if shape is not None and x.shape[1:] != shape:
@@ -176,6 +177,17 @@ def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
             f"x: got values outside the support ({support}) of the model; for a Bernoulli "
             'likelihood use batches(..., binarize="dynamic"), for grey levels use the data set\'s'
         )
+
+
+def check_device(model, x: Tensor) -> None:
+    """Raise ValueError if x lies on another device than the model's parameters."""
+    if isinstance(model, nn.Module):
+        place = next((p.device for p in model.parameters()), x.device)
+        if x.device != place:
+            raise ValueError(
+                f"x: got a tensor on {x.device}, expected one on {place}, where the model is; "
+                "model.to(dgm.device()) moves a model to where data sets are loaded"
+            )
 
 
 def check_finite(argument: str, x: Tensor) -> None:

@@ -9,6 +9,8 @@ distribution of them:
 Every network has `out_features`, what the next layer must take: a number for a vector, a tuple
 (channels, height, width) for a feature map. Leading dimensions pass through, so that K draws of B
 codes, shape (K, B, latent), are decoded in one call.
+
+Encoders and decoders that go together come in pairs, from `dgm.architectures`.
 """
 
 import math
@@ -43,6 +45,64 @@ class OverImages(nn.Module):
         return y.reshape(*x.shape[:-3], *y.shape[-3:])
 
 
+class BesideVector(nn.Module):
+    """A network of an event, flattened, with a label at its end.
+
+    Args:
+        network: takes (..., D + classes).
+        shape: the event's, of D elements.
+
+    Shapes: (..., *shape), one-hot labels (B, classes) -> what the network makes of both.
+    """
+
+    def __init__(self, network: nn.Module, shape: int | Sequence[int]):
+        super().__init__()
+        self.network, self.dims = network, len(event_shape(shape))
+
+    def forward(self, x: Tensor, label: Tensor):
+        x = x.flatten(-self.dims)  # (..., D)
+        label = label.expand(*x.shape[:-1], -1)  # (..., classes)
+        return self.network(torch.cat([x, label], -1))
+
+    @staticmethod
+    def joined(shape: int | Sequence[int], classes: int) -> tuple[int]:
+        """The shape of an event together with its label.
+
+        >>> BesideVector.joined((1, 8, 8), classes=10)
+        (74,)
+        """
+        return (math.prod(event_shape(shape)) + classes,)
+
+
+class BesideImage(nn.Module):
+    """A network of an image with a plane per class, 1 for the label's and 0 for the others.
+
+    Args:
+        network: takes (..., C + classes, H, W).
+        shape: the image's, (C, H, W).
+
+    Shapes: (..., C, H, W), one-hot labels (..., classes) -> what the network makes of both.
+    """
+
+    def __init__(self, network: nn.Module, shape: Sequence[int]):
+        super().__init__()
+        self.network, self.size = network, image_shape(shape)[1:]
+
+    def forward(self, x: Tensor, label: Tensor):
+        planes = label[..., None, None].expand(*label.shape, *self.size)
+        return self.network(torch.cat([x, planes], -3))  # (..., C + classes, H, W)
+
+    @staticmethod
+    def joined(shape: Sequence[int], classes: int) -> tuple[int, int, int]:
+        """The shape of an image together with its label.
+
+        >>> BesideImage.joined((1, 8, 8), classes=10)
+        (11, 8, 8)
+        """
+        channels, height, width = image_shape(shape)
+        return channels + classes, height, width
+
+
 def mlp(inputs: int | Sequence[int], *hidden: int, activation=nn.ReLU) -> Features:
     """A multilayer perceptron: per hidden layer an affine map and a nonlinearity.
 
@@ -67,76 +127,6 @@ def mlp(inputs: int | Sequence[int], *hidden: int, activation=nn.ReLU) -> Featur
     for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
         layers += [nn.Linear(n_in, n_out), activation()]
     return Features(layers, widths[-1])
-
-
-def conv_encoder(shape: Sequence[int], width: int = 32) -> Features:
-    """Convolutions that halve the image until its shorter side is 4 or less.
-
-    Each stride-2 convolution quarters the area and, after the first, doubles the channels. Odd
-    sides round up, which is how 28 becomes 14, 7 and 4.
-
-    Args:
-        shape: (channels, height, width) of an image.
-        width: channels after the first convolution.
-
-    Shapes: (..., C, H, W) -> (..., out_features).
-
-    Raises:
-        ValueError: `shape` is not (C, H, W), for example (2,): points in the plane have no
-            neighbouring pixels to convolve.
-
-    >>> import torch
-    >>> conv_encoder((1, 28, 28))(torch.zeros(5, 1, 28, 28)).shape
-    torch.Size([5, 2048])
-    """
-    shape, width = image_shape(shape), integer("width", width)
-    sides, channels = _pyramid(shape, width)
-    layers: list[nn.Module] = []
-    for c_in, c_out in zip([shape[0], *channels[:-1]], channels, strict=True):
-        layers += [nn.Conv2d(c_in, c_out, 3, stride=2, padding=1), nn.ReLU()]
-    h, w = sides[-1]
-    return Features([OverImages(*layers), nn.Flatten(-3)], channels[-1] * h * w)
-
-
-def conv_decoder(latent: int, shape: Sequence[int], width: int = 32) -> Features:
-    """The mirror image of `conv_encoder`: transposed convolutions that double the image.
-
-    It stops at a feature map of the image's own height and width; the layer that turns its
-    `out_features` channels into pixels belongs to the model or the head.
-
-    Args:
-        latent: size of a code.
-        shape: (channels, height, width) of an image.
-        width: channels of the feature map at full size.
-
-    Shapes: (..., latent) -> (..., width, H, W).
-
-    Raises:
-        ValueError: `latent` is not positive or `shape` is not (C, H, W).
-
-    >>> import torch
-    >>> conv_decoder(2, (1, 28, 28))(torch.zeros(3, 5, 2)).shape
-    torch.Size([3, 5, 32, 28, 28])
-    """
-    latent, shape, width = integer("latent", latent), image_shape(shape), integer("width", width)
-    sides, channels = _pyramid(shape, width)
-    sides, channels = sides[::-1], [*channels[::-1], width]  # from the small map to the full image
-    h, w = sides[0]
-    layers: list[nn.Module] = []
-    for i, (h_out, w_out) in enumerate(sides[1:]):
-        h_in, w_in = sides[i]
-        # 3x3 with stride 2 and padding 1 gives 2n - 1 pixels; output_padding restores an even side
-        extra = (h_out - (2 * h_in - 1), w_out - (2 * w_in - 1))
-        layers += [
-            nn.ConvTranspose2d(channels[i], channels[i + 1], 3, 2, 1, output_padding=extra),
-            nn.ReLU(),
-        ]
-    start = [
-        nn.Linear(latent, channels[0] * h * w),
-        nn.ReLU(),
-        nn.Unflatten(-1, (channels[0], h, w)),
-    ]
-    return Features([*start, OverImages(*layers)], (width, *sides[-1]))
 
 
 def to_event(
@@ -171,17 +161,6 @@ def to_event(
         )
     layers: list[nn.Module] = [OverImages(nn.Conv2d(features[0], n * shape[0], 3, padding=1))]
     return nn.Sequential(*layers, nn.Unflatten(-3, full[:-2])) if n > 1 else layers[0]
-
-
-def _pyramid(shape: tuple[int, int, int], width: int) -> tuple[list[tuple[int, int]], list[int]]:
-    """Sides of the images from full size down, and the channels after each halving."""
-    sides = [(shape[1], shape[2])]
-    while min(sides[-1]) > 4:
-        h, w = sides[-1]
-        sides.append(((h + 1) // 2, (w + 1) // 2))
-    if len(sides) == 1:
-        raise ValueError(f"shape: got {shape}, expected height and width of at least 5")
-    return sides, [width * 2**i for i in range(len(sides) - 1)]
 
 
 class Label(nn.Module):

@@ -21,7 +21,7 @@ from dgm.objectives import (
     gradient_penalty,
     r1_penalty,
 )
-from dgm.train import adversarial_step, fit
+from dgm.train import Step, adversarial_step, fit
 
 pytestmark = pytest.mark.usefixtures("cpu")
 first = lambda x: x[:, 0]  # noqa: E731  a critic that reads its score off the example
@@ -448,7 +448,7 @@ def test_the_critic_takes_all_its_steps(n, sizes):
     step((x,))
     assert [len(part) for part in seen] == sizes
     assert {tuple(row.tolist()) for row in torch.cat(seen)} == {tuple(row.tolist()) for row in x}
-    assert {int(s["step"]) for s in step.critic_optimizer.state.values()} == {4}
+    assert {int(s["step"]) for s in step.players["critic"].optimizer.state.values()} == {4}
 
 
 def test_frozen_layers_stay_and_the_others_learn():
@@ -528,7 +528,7 @@ def test_the_average_has_the_buffers_of_the_generator():
 # --- through fit ---
 
 
-class InterruptAt:
+class InterruptAt(Step):
     """A step that is interrupted by Ctrl-C at its n-th call."""
 
     def __init__(self, step, n):

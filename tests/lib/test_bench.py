@@ -184,7 +184,7 @@ def test_the_products_are_those_of_a_training_step():
 
 @pytest.mark.parametrize("work", [costs.Work(batch=8, width=30, k=3, side=7), costs.Work(side=5)])
 def test_the_products_of_the_cost_curves(work):
-    model = VAE.mlp((1, work.side, work.side), costs.LATENT, (work.width,))
+    model = VAE.mlp((1, work.side, work.side), hidden=work.width, latent=costs.LATENT)
     x = torch.ones(work.batch, 1, work.side, work.side)
     step = gradient_step(model, lambda model, x: iwae(model, x, k=work.k or 1))
     with FlopCounterMode(display=False) as counter:

@@ -503,7 +503,7 @@ DISCRETE = [heads.Bernoulli, heads.OneHotCategorical]
 def test_relaxed_codes_meet_no_discrete_log_prob(head, name):
     """Whatever the function is called; with the KL term in closed form they meet none."""
     torch.set_default_dtype(torch.float32)
-    model, x = models.VAE.mlp((4,), 3, (5,), posterior=head), torch.ones(6, 4)
+    model, x = models.VAE.mlp((4,), latent=3, hidden=(5,), posterior=head), torch.ones(6, 4)
     estimator = RELAXED[name]
     assert elbo(model, x, k=3, estimator=estimator).isfinite().all()
     for bound in (partial(elbo, analytic_kl=False), iwae):
@@ -515,7 +515,7 @@ def test_relaxed_codes_meet_no_discrete_log_prob(head, name):
 @pytest.mark.parametrize("name", AT_OUTCOMES)
 def test_codes_at_the_outcomes_are_served(head, name):
     torch.set_default_dtype(torch.float32)
-    model, x = models.VAE.mlp((4,), 3, (5,), posterior=head), torch.ones(6, 4)
+    model, x = models.VAE.mlp((4,), latent=3, hidden=(5,), posterior=head), torch.ones(6, 4)
     for bound in (elbo, partial(elbo, analytic_kl=False), iwae):
         value = bound(model, x, k=2, estimator=AT_OUTCOMES[name])
         assert value.isfinite().all()
@@ -524,7 +524,7 @@ def test_codes_at_the_outcomes_are_served(head, name):
 
 def test_relaxed_codes_are_known_without_their_values():
     """On meta there are none, as on an accelerator they would have to be waited for."""
-    model = models.VAE.mlp((4,), 3, (5,), posterior=heads.Bernoulli).to("meta")
+    model = models.VAE.mlp((4,), latent=3, hidden=(5,), posterior=heads.Bernoulli).to("meta")
     x = torch.ones(6, 4, device="meta")
     with pytest.raises(ValueError, match="estimator: got relaxed codes"):
         iwae(model, x, k=3, estimator=lambda *a: gumbel_softmax(*a))

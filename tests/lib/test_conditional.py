@@ -40,7 +40,12 @@ def scatter(model):
 def test_conditional_bounds_against_enumeration(learned_prior):
     """Codes of 3 bits: log p(x | y) is the bound plus KL(q(z | x, y) || p(z | x, y)), 8 codes."""
     model = ConditionalVAE.mlp(
-        (4,), 3, (5,), classes=3, posterior=heads.Bernoulli, learned_prior=learned_prior
+        (4,),
+        latent=3,
+        hidden=(5,),
+        classes=3,
+        posterior=heads.Bernoulli,
+        learned_prior=learned_prior,
     )
     scatter(model)
     x, y = torch.bernoulli(torch.full((6, 4), 0.5)), torch.tensor([0, 1, 2, 0, 1, 2])

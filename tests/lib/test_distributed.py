@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from dgm import _device, data, models, objectives
 from dgm.reproduce import RECIPES, Schedule
@@ -125,6 +126,26 @@ def vae():
     return models.VAE.mlp((1, 3, 3), hidden=(8,))
 
 
+class TwoSides(nn.Module):
+    """One network for points on the left, another for those on the right."""
+
+    shape = (2,)
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Linear(2, 1), nn.Linear(2, 1)
+
+
+def own_side(model, x):
+    """Of points from left to right, so that each of two shares reaches one network only."""
+    sides = (model.left, x[x[:, 0] < 0]), (model.right, x[x[:, 0] >= 0])
+    return torch.cat([-(1 - side(part)[:, 0]).square() for side, part in sides if len(part)])
+
+
+def left_to_right():
+    return [(torch.linspace(-2, 2, 16).view(8, 2),)] * 3
+
+
 # 1333 leaves a last batch of one example: one of two ranks has none
 CASES = {
     "reconstruction": (autoencoder, objectives.reconstruction, partial(ring, 1333), {}),
@@ -140,6 +161,7 @@ CASES = {
         partial(binary, 7),
         {},
     ),
+    "each share reaches half": (TwoSides, own_side, left_to_right, {"clip": 1.0}),
     "elbo": (vae, partial(with_noise, objectives.elbo), lambda: WithNoise(binary(8), k=1), {}),
     "iwae": (vae, partial(with_noise, objectives.iwae), lambda: WithNoise(binary(8), k=3), {}),
 }

@@ -79,13 +79,13 @@ def chained(first, second, size, event, outcomes=None, reverse=False):
 
 
 def vae_part(part, *arguments, event, outcomes=None, likelihood=heads.Bernoulli):
-    model = models.VAE.mlp(IMAGE, 2, (5,), likelihood=likelihood).double()
+    model = models.VAE.mlp(IMAGE, latent=2, hidden=(5,), likelihood=likelihood).double()
     q = getattr(model, part)(*arguments)
     return Entry(q, () if part == "prior" else (B,), event, outcomes)
 
 
 def conditional_part(part, *arguments, event, outcomes=None, **more):
-    model = models.ConditionalVAE.mlp(IMAGE, 2, (5,), classes=3, **more).double()
+    model = models.ConditionalVAE.mlp(IMAGE, latent=2, hidden=(5,), classes=3, **more).double()
     return Entry(getattr(model, part)(*arguments, torch.arange(B)), (B,), event, outcomes)
 
 

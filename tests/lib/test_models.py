@@ -3,7 +3,6 @@
 import pytest
 import torch
 from sklearn.decomposition import PCA as SklearnPCA
-from torch import nn
 
 from dgm import models, objectives
 from dgm.evaluate import principal_angles
@@ -13,15 +12,8 @@ IMAGES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
 MODELS = {
     "PCA": models.PCA,
     "Autoencoder.linear": models.Autoencoder.linear,
-    "Autoencoder.mlp": models.Autoencoder.mlp,
-    "Autoencoder.conv": models.Autoencoder.conv,
 }
-CASES = [
-    (name, shape)
-    for name in MODELS
-    for shape in [(2,), *IMAGES]
-    if not (name.endswith("conv") and shape == (2,))
-]
+CASES = [(name, shape) for name in MODELS for shape in [(2,), *IMAGES]]
 
 TRACTABLE = {
     "PPCA": models.PPCA,
@@ -86,17 +78,6 @@ def test_log_prob_agrees_between_cpu_and_gpu(name):
     x = model.sample(5)
     torch.testing.assert_close(model.log_prob(x), model.cuda().log_prob(x.cuda()).cpu())
     assert model.sample(5).device.type == "cuda"
-
-
-def test_conv_autoencoder_refuses_points():
-    with pytest.raises(ValueError, match="expected .channels, height, width"):
-        models.Autoencoder.conv((2,))
-
-
-def test_hidden_layers_are_mirrored():
-    model = models.Autoencoder.mlp((2,), latent=1, hidden=(5, 3))
-    widths = [m.out_features for m in model.modules() if isinstance(m, nn.Linear)]
-    assert widths == [5, 3, 1, 3, 5, 2]
 
 
 @pytest.fixture

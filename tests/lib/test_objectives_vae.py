@@ -91,8 +91,10 @@ def test_a_linear_vae_off_the_posterior_misses_the_kl(ppca):
 def test_beta_and_a_fixed_sigma_are_one_knob():
     """beta-ELBO at sigma^2 = beta ELBO at beta sigma^2, up to a constant of the normal density."""
     beta, sigma, x = 4.0, 0.5, torch.randn(5, 3)
-    narrow = VAE.mlp((3,), 2, (8,), likelihood=partial(heads.Normal, sigma=sigma))
-    wide = VAE.mlp((3,), 2, (8,), likelihood=partial(heads.Normal, sigma=sigma * beta**0.5))
+    narrow = VAE.mlp((3,), latent=2, hidden=(8,), likelihood=partial(heads.Normal, sigma=sigma))
+    wide = VAE.mlp(
+        (3,), latent=2, hidden=(8,), likelihood=partial(heads.Normal, sigma=sigma * beta**0.5)
+    )
     weights = [(p, q) for p, q in zip(narrow.parameters(), wide.parameters(), strict=True)]
     with torch.no_grad():
         for p, q in weights:
@@ -211,7 +213,7 @@ def test_kl_with_impossible_outcomes(given):
 
 def test_analytic_kl_is_a_choice_of_the_estimate_not_of_the_mean():
     """Gradients too; and with a discrete posterior a relaxed estimator is refused without it."""
-    model = VAE.mlp((4,), 2, (6,))
+    model = VAE.mlp((4,), latent=2, hidden=(6,))
     x = torch.bernoulli(torch.full((3, 4), 0.5))
     parameters = list(model.parameters())
     samples = {}
@@ -220,14 +222,14 @@ def test_analytic_kl_is_a_choice_of_the_estimate_not_of_the_mean():
         samples[analytic_kl] = torch.stack([gradient(v, parameters) for v in values])
     difference = samples[True] - samples[False]
     assert standard_errors_off(difference, 0.0) < 4.5
-    bits = VAE.mlp((4,), 2, (6,), posterior=heads.Bernoulli)
+    bits = VAE.mlp((4,), latent=2, hidden=(6,), posterior=heads.Bernoulli)
     elbo(bits, x, estimator=gumbel_softmax)
     with pytest.raises(ValueError, match="got relaxed codes"):
         elbo(bits, x, estimator=gumbel_softmax, analytic_kl=False)
 
 
 def test_free_bits_takes_the_larger_of_lambda_and_the_batch_mean_per_coordinate():
-    model, x = VAE.mlp((4,), 3, (6,)), torch.bernoulli(torch.full((5, 4), 0.5))
+    model, x = VAE.mlp((4,), latent=3, hidden=(6,)), torch.bernoulli(torch.full((5, 4), 0.5))
     with torch.no_grad():
         model.encoder[1].parameters_of[0].bias[:3] = torch.tensor([0.0, 1.0, 2.0])  # means
     q = model.posterior(x)
@@ -248,7 +250,7 @@ def test_free_bits_takes_the_larger_of_lambda_and_the_batch_mean_per_coordinate(
 
 def test_a_coordinate_below_its_free_bits_is_left_alone():
     """A decoder that ignores the code: the objective's gradient in the encoder is the penalty's."""
-    model, x = VAE.mlp((4,), 2, (6,)), torch.bernoulli(torch.full((5, 4), 0.5))
+    model, x = VAE.mlp((4,), latent=2, hidden=(6,)), torch.bernoulli(torch.full((5, 4), 0.5))
     nn.init.zeros_(model.decoder[0][0].weight)
     mu = model.encoder[1].parameters_of[0].bias  # of means (2,), then of log-variances (2,)
     with torch.no_grad():
@@ -273,7 +275,7 @@ def test_free_bits_refuses():
 def test_the_gradient_of_the_importance_weighted_bound_weighs_the_draws():
     """sum_k w~_k grad log w_k, each gradient taken on its own, at the very same draws."""
     k, x = 6, torch.bernoulli(torch.full((1, 4), 0.5))
-    model = VAE.mlp((4,), 2, (5,))
+    model = VAE.mlp((4,), latent=2, hidden=(5,))
     parameters = list(model.parameters())
     for p in parameters:
         nn.init.normal_(p)
@@ -354,7 +356,7 @@ def test_doubly_reparameterised_gradients_do_not_drown_as_k_grows():
 
 
 def test_dreg_has_iwaes_value_and_decoder_gradient_draw_by_draw():
-    model, x = VAE.mlp((4,), 2, (5,)), torch.bernoulli(torch.full((6, 4), 0.5))
+    model, x = VAE.mlp((4,), latent=2, hidden=(5,)), torch.bernoulli(torch.full((6, 4), 0.5))
     plain, double = seeded(iwae, model, x, k=7), seeded(dreg, model, x, k=7)
     torch.testing.assert_close(plain, double)
     decoder, encoder = list(model.decoder.parameters()), list(model.encoder.parameters())
@@ -529,7 +531,8 @@ def test_a_schedule_is_read_at_the_number_of_updates_done():
         seen.append((beta, free))
         return model(x).square().sum(-1)
 
-    step = gradient_step(nn.Linear(2, 2), objective, beta=lambda t: t / 10, free=lambda t: -t)
+    schedules = {"beta": lambda t: t / 10, "free": lambda t: -t}
+    step = gradient_step(nn.Linear(2, 2), objective, schedules=schedules)
     fit(step, [(torch.ones(3, 2),)] * 2, epochs=2, progress=False)
     assert seen == [(0.0, 0), (0.1, -1), (0.2, -2), (0.3, -3)]
 
@@ -538,9 +541,10 @@ def test_a_scheduled_step_is_the_objective_with_that_beta():
     """Three updates by hand, with the betas written out."""
     x = torch.bernoulli(torch.full((5, 4), 0.5))
     torch.manual_seed(1)
-    step = gradient_step(VAE.mlp((4,), 2, (5,)), elbo, beta=partial(linear_warmup, steps=2))
+    schedules = {"beta": partial(linear_warmup, steps=2)}
+    step = gradient_step(VAE.mlp((4,), latent=2, hidden=(5,)), elbo, schedules=schedules)
     torch.manual_seed(1)
-    by_hand = VAE.mlp((4,), 2, (5,))
+    by_hand = VAE.mlp((4,), latent=2, hidden=(5,))
     adam = torch.optim.Adam(by_hand.parameters(), lr=1e-3)
     torch.manual_seed(2)
     for beta in (0.0, 0.5, 1.0):
@@ -562,7 +566,8 @@ def test_a_schedule_resumes_where_it_was(tmp_path, schedule):
 
     def new_step(seed):
         torch.manual_seed(seed)
-        return gradient_step(VAE.mlp((4,), 2, (5,)), elbo, beta=partial(schedule, steps=5))
+        schedules = {"beta": partial(schedule, steps=5)}
+        return gradient_step(VAE.mlp((4,), latent=2, hidden=5), elbo, schedules=schedules)
 
     whole, first, second = new_step(1), new_step(1), new_step(7)
     torch.manual_seed(2)

@@ -179,7 +179,7 @@ def test_the_learning_rate_reaches_the_optimiser():
     step = runs.new_step(TINY, data.load("digits"), rate=lambda t: 0.1 / (1 + t))
     x = torch.ones(5, 1, 8, 8)
     for expected in (0.1, 0.05):
-        assert step.optimizer.param_groups[0]["lr"] == expected
+        assert step.learner.optimizer.param_groups[0]["lr"] == expected
         step((x,))
 
 

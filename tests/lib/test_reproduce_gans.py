@@ -129,7 +129,9 @@ def test_the_games_are_what_their_names_say():
     own = [step.generator_objective for step in (plain, r1, wasserstein)]
     assert own == [generator_non_saturating, generator_non_saturating, generator_linear]
     assert [step.critic_steps for step in (plain, r1, wasserstein)] == [1, 1, 5]
-    betas = [step.critic_optimizer.param_groups[0]["betas"] for step in (plain, wasserstein)]
+    betas = [
+        step.players["critic"].optimizer.param_groups[0]["betas"] for step in (plain, wasserstein)
+    ]
     assert betas == [(0.5, 0.999), (0.0, 0.9)]
     # each update of a critic sees 64 images
     assert [RECIPES[name].short.batch_size for name in NAMES] == [64, 64, 320]
@@ -139,9 +141,9 @@ def test_both_players_follow_the_learning_rate_and_the_average_is_measured():
     step = step_of("gan", rate=lambda t: 0.01 / (1 + t))
     x = torch.rand(8, 1, 8, 8)
     for expected in (0.01, 0.005):
+        for player in step.players.values():
+            assert player.learning_rates() == [expected]
         step((x,))
-        for optimizer in (step.generator_optimizer, step.critic_optimizer):
-            assert optimizer.param_groups[0]["lr"] == expected
     assert step.model is step.average
 
 

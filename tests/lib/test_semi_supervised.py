@@ -47,7 +47,9 @@ X = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4).double()  # all 16 ima
 @pytest.fixture
 def tiny():
     """Three classes, codes of four outcomes, four binary pixels: everything can be summed."""
-    vae = ConditionalVAE.mlp((4,), 4, (5,), classes=3, posterior=heads.OneHotCategorical)
+    vae = ConditionalVAE.mlp(
+        (4,), latent=4, hidden=(5,), classes=3, posterior=heads.OneHotCategorical
+    )
     return scatter(M2(vae, nn.Sequential(nn.Linear(4, 6), nn.Tanh(), Labels(6, 3))))
 
 
@@ -287,7 +289,7 @@ def test_the_multiplier_may_be_a_schedule(constrained):
         seen.append(multiplier)
         return prediction_constrained(model, x, y, multiplier=multiplier)
 
-    step = gradient_step(constrained, objective, multiplier=lambda t: 10.0 * t)
+    step = gradient_step(constrained, objective, schedules={"multiplier": lambda t: 10.0 * t})
     for _ in range(3):
         step((X[:8], Y))
     assert seen == [0.0, 10.0, 20.0]

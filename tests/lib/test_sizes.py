@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from dgm import models, nets
+from dgm.architectures import Convolution, Perceptron
 from dgm.checks import event_shape
 
 IMAGE = (1, 8, 8)
@@ -36,6 +37,10 @@ VECTORS = {
     "Generator.mlp": (A.Generator.mlp, {"latent": 2, "hidden": 4, "classes": 0}),
     "Critic.mlp": (A.Critic.mlp, {"hidden": 4, "classes": 0}),
     "nets.mlp": (lambda shape, hidden: nets.mlp(shape, hidden), {"hidden": 4}),
+    "nets of Perceptron": (
+        lambda shape, hidden: Perceptron(hidden).encoder(shape),
+        {"hidden": 4},
+    ),
     "nets.to_event": (lambda shape, n: nets.to_event(3, shape, n), {"n": 2}),
 }
 IMAGES = {
@@ -48,9 +53,9 @@ IMAGES = {
     "PCVAE.conv": (A.PCVAE.conv, {"latent": 2, "width": 4, "classes": 3}),
     "Generator.conv": (A.Generator.conv, {"latent": 2, "width": 4, "classes": 0}),
     "Critic.conv": (A.Critic.conv, {"width": 4, "classes": 0}),
-    "nets.conv_encoder": (nets.conv_encoder, {"width": 4}),
-    "nets.conv_decoder": (
-        lambda shape, latent, width: nets.conv_decoder(latent, shape, width),
+    "Autoencoder.residual": (A.Autoencoder.residual, {"latent": 2, "width": 4}),
+    "nets of Convolution": (
+        lambda shape, latent, width: Convolution(width).decoder(latent, shape),
         {"latent": 2, "width": 4},
     ),
 }

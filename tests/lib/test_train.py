@@ -12,6 +12,7 @@ from torch.distributions import Independent, Normal
 from dgm import heads, models, nets, objectives, plots
 from dgm.checks import check_data
 from dgm.train import (
+    Step,
     cyclical_warmup,
     fit,
     gradient_step,
@@ -33,7 +34,7 @@ def parameters(step):
     return torch.cat([p.detach().flatten() for p in step.model.parameters()])
 
 
-class InterruptAt:
+class InterruptAt(Step):
     """A step that is interrupted by Ctrl-C at its n-th call."""
 
     def __init__(self, step, n):
@@ -69,7 +70,7 @@ def test_another_optimizer(batches):
     step = gradient_step(
         model, objectives.reconstruction, optimizer=lambda p: torch.optim.SGD(p, lr=0.1)
     )
-    assert isinstance(step.optimizer, torch.optim.SGD)
+    assert isinstance(step.learner.optimizer, torch.optim.SGD)
     fit(step, batches, epochs=1, progress=False)
 
 
@@ -169,7 +170,7 @@ def test_checkpoints_hold_no_code(tmp_path, batches):
     file = tmp_path / "run.pt"
     fit(new_step(), batches, epochs=1, checkpoint=file, progress=False)
     state = torch.load(file, weights_only=True)
-    assert set(state) == {"step", "history", "best"}
+    assert set(state) == {"step", "history", "best", "random"}
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_resuming_is_exact_with_all_of_them(tmp_path, batches, stop):
     assert history.metrics == expected.metrics
     for part in ("model", "average"):
         assert torch.equal(parameters(getattr(second, part)), parameters(getattr(whole, part)))
-    assert second.scheduler.get_last_lr() == whole.scheduler.get_last_lr()
+    assert second.learner.scheduler.get_last_lr() == whole.learner.scheduler.get_last_lr()
 
 
 # --- precision ---
@@ -113,7 +113,7 @@ def test_bf16_computes_nearly_the_same_and_keeps_float32_parameters():
     assert values[0] != values[1]
     assert values[1].dtype == torch.float32
     assert all(p.dtype == torch.float32 for p in coarse.model.parameters())
-    assert all(s["exp_avg"].dtype == torch.float32 for s in coarse.optimizer.state.values())
+    assert all(s["exp_avg"].dtype == torch.float32 for s in coarse.learner.optimizer.state.values())
 
 
 # --- early stopping ---

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dgm import evaluate, heads, models, nets, protocols
+from dgm.architectures import Convolution
 from dgm.estimators import exact, gumbel_softmax, pathwise, score_function, straight_through
 from dgm.objectives import elbo, iwae
 from dgm.train import fit, gradient_step
@@ -184,7 +185,7 @@ def test_a_sample_is_a_code_from_the_prior_decoded_and_drawn():
 
 def test_parts_can_be_swapped_by_hand():
     encoder = nn.Sequential(nets.mlp(SHAPE, 16), heads.DiagonalNormal(16, 2))
-    decoder = nn.Sequential(nets.conv_decoder(2, SHAPE, 4), heads.Bernoulli((4, 8, 8), SHAPE))
+    decoder = nn.Sequential(Convolution(4).decoder(2, SHAPE), heads.Bernoulli((4, 8, 8), SHAPE))
     model = VAE(encoder, decoder, heads.StandardNormal(2), SHAPE)
     assert elbo(model, model.sample(3)).shape == (3,)
 
@@ -199,17 +200,6 @@ def test_grey_images_are_no_data_of_a_bernoulli_likelihood():
     step = gradient_step(VAE.mlp(SHAPE), elbo)
     with pytest.raises(ValueError, match="outside the support"):
         fit(step, [(torch.rand(4, *SHAPE),)], epochs=1, progress=False)
-
-
-def test_hidden_layers_are_mirrored():
-    model = VAE.mlp((2,), latent=1, hidden=(5, 3), likelihood=heads.Normal)
-    widths = [m.out_features for m in model.modules() if isinstance(m, nn.Linear)]
-    assert widths == [5, 3, 2, 3, 5, 2]  # the encoder ends in a mean and a log-variance
-
-
-def test_conv_refuses_points():
-    with pytest.raises(ValueError, match="expected .channels, height, width"):
-        VAE.conv((2,))
 
 
 @pytest.mark.parametrize(

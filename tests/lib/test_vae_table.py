@@ -108,7 +108,7 @@ def test_every_combination(tmp_path, model, posterior, likelihood):
     x_meta, y_meta = draw(on_meta, 4, "meta")
     for objective in objectives(*names):
         schedule = {"beta": partial(linear_warmup, steps=3)} if objective.func is elbo else {}
-        step = gradient_step(network, objective, **schedule)
+        step = gradient_step(network, objective, schedules=schedule)
         step.check((x, y))
         before = [p.detach().clone() for p in network.parameters()]
         step((x, y))
@@ -124,7 +124,7 @@ def test_every_combination(tmp_path, model, posterior, likelihood):
         assert all(p.grad is not None for p in on_meta.parameters())
 
     save_checkpoint(tmp_path / "run.pt", step, History())
-    other = gradient_step(build(*names), objective, **schedule)
+    other = gradient_step(build(*names), objective, schedules=schedule)
     load_checkpoint(tmp_path / "run.pt", other)
     assert other.t == 2
     results = []

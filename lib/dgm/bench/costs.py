@@ -62,7 +62,7 @@ def epoch_seconds(work: Work, at_least: float = 0.3) -> tuple[float, float]:
     split = Split(grey, torch.zeros(n, dtype=torch.int64, device=device()), levels=256)
     batches = split.batches(work.batch, binarize="dynamic")
     objective = elbo if work.k is None else partial(iwae, k=work.k)
-    model = VAE.mlp((1, work.side, work.side), LATENT, (work.width,))
+    model = VAE.mlp((1, work.side, work.side), hidden=work.width, latent=LATENT).to(device())
     step, products = gradient_step(model, objective), product_step(work.layers())
 
     def train() -> None:
@@ -88,7 +88,7 @@ def evaluation(at_once: bool, place: str) -> list[tuple[float, float]]:
         Seconds per image, and the most memory so far in MiB, beyond what `CHUNK` draws take.
     """
     os.environ["DGM_DEVICE"] = place
-    model = VAE.mlp((1, 28, 28), LATENT, (400,)).to(device())
+    model = VAE.mlp((1, 28, 28), latent=LATENT).to(device())
     x = torch.ones(IMAGES, 1, 28, 28, device=device())
     importance_weighted(model, x, k=CHUNK)  # what only the first call pays for
     before, measured = peak_memory(), []

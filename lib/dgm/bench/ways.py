@@ -210,13 +210,13 @@ def our_epoch(step: gradient_step, batches: Iterable, compile: bool = False) -> 
     history = fit(step, batches, epochs=1, compile=compile, progress=False)
     if history.interrupted:
         raise KeyboardInterrupt  # part of an epoch must not count as one
-    if compile and step._value.run is step._value.eager:  # `fit` goes on without, a table must not
+    if compile and not step.compiled:  # `fit` goes on without, a table must not
         raise RuntimeError("it could not be compiled")
     return -history["objective"][0]
 
 
 def our_training(n: int, compile: bool = False) -> tuple[Callable, Callable]:
-    epoch = partial(our_epoch, gradient_step(OurVAE(), elbo), compile=compile)
+    epoch = partial(our_epoch, gradient_step(OurVAE().to(device()), elbo), compile=compile)
     return lambda: epoch(few_batches(our_batches(n))), lambda: epoch(our_batches(n))
 
 

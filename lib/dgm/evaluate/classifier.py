@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .. import nets
+from ..architectures import Convolution
 
 
 class Classifier(nn.Module):
@@ -20,7 +20,7 @@ class Classifier(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int, features: int = 32):
         super().__init__()
         self.shape, self.classes = tuple(shape), classes
-        conv = nets.conv_encoder(shape, width=16)
+        conv = Convolution(width=16).encoder(shape)
         self.network = nn.Sequential(conv, nn.Linear(conv.out_features, features), nn.ReLU())
         self.logits = nn.Linear(features, classes)
 

@@ -1,5 +1,11 @@
-"""The models. Each is built from its event shape alone: `Model(shape)`; the rest has defaults."""
+"""The models. Each is built from its event shape alone, the rest has defaults.
 
+`Model(shape)` makes those that come in one form; the others are made of networks, by
+`Model.mlp(shape)`, `Model.conv(shape)`, `Model.residual(shape)` or, of any architecture,
+`Model.of(architecture, shape)`.
+"""
+
+from ._from_architecture import FromArchitecture
 from .autoencoder import Autoencoder
 from .autoregressive import FVSBN, LSTM, MADE, NADE, GatedPixelCNN, PixelCNN, Transformer
 from .conditional import ConditionalVAE
@@ -26,6 +32,7 @@ __all__ = [
     "BernoulliMixture",
     "ConditionalVAE",
     "Critic",
+    "FromArchitecture",
     "GatedPixelCNN",
     "GaussianMixture",
     "Generator",

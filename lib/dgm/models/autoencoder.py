@@ -1,15 +1,18 @@
 """Autoencoders: an encoder into a small code, a decoder back, trained to reconstruct."""
 
 from collections.abc import Sequence
+from typing import Self
 
 from torch import Tensor, nn
 from torch.distributions import constraints
 
 from .. import nets
-from ..checks import check_shape, event_shape, integer, sizes
+from ..architectures import Architecture
+from ..checks import check_shape, event_shape, integer
+from ._from_architecture import FromArchitecture
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(FromArchitecture, nn.Module):
     r"""Two networks, $h_\phi: \mathcal X \to \mathcal Z$ and $f_\theta: \mathcal Z \to \mathcal X$.
 
     Trained with `dgm.objectives.reconstruction` to make $f_\theta(h_\phi(x))$ close to x. It is not
@@ -51,33 +54,23 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(x))
 
     @classmethod
-    def linear(cls, shape: int | Sequence[int], latent: int = 2) -> "Autoencoder":
+    def of(cls, architecture: Architecture, shape: int | Sequence[int], *, latent: int = 2) -> Self:
+        """Both networks from one architecture, each with an affine layer on top.
+
+        Args:
+            architecture: one of `dgm.architectures`; in short `mlp`, `conv` or `residual`.
+            shape: event shape of the data.
+            latent: size of a code.
+        """
+        shape, latent = event_shape(shape), integer("latent", latent)
+        down, up = architecture.encoder(shape), architecture.decoder(latent, shape)
+        return cls(
+            nn.Sequential(down, nn.Linear(down.out_features, latent)),
+            nn.Sequential(up, nets.to_event(up.out_features, shape)),
+            shape,
+        )
+
+    @classmethod
+    def linear(cls, shape: int | Sequence[int], latent: int = 2) -> Self:
         """Affine encoder, affine decoder: what it can learn is PCA's subspace, and no more."""
-        return cls.mlp(shape, latent, hidden=())
-
-    @classmethod
-    def mlp(
-        cls, shape: int | Sequence[int], latent: int = 2, hidden: int | Sequence[int] = (400,)
-    ) -> "Autoencoder":
-        """Multilayer perceptrons; the decoder's hidden layers are the encoder's in reverse."""
-        shape, latent = event_shape(shape), integer("latent", latent)
-        hidden = sizes("hidden", hidden)
-        down = nets.mlp(shape, *hidden)
-        up = nets.mlp(latent, *reversed(hidden))
-        return cls(
-            nn.Sequential(down, nn.Linear(down.out_features, latent)),
-            nn.Sequential(up, nets.to_event(up.out_features, shape)),
-            shape,
-        )
-
-    @classmethod
-    def conv(cls, shape: int | Sequence[int], latent: int = 2, width: int = 32) -> "Autoencoder":
-        """Strided convolutions down, transposed convolutions up. Images only."""
-        shape, latent = event_shape(shape), integer("latent", latent)
-        down = nets.conv_encoder(shape, width)
-        up = nets.conv_decoder(latent, shape, width)
-        return cls(
-            nn.Sequential(down, nn.Linear(down.out_features, latent)),
-            nn.Sequential(up, nets.to_event(up.out_features, shape)),
-            shape,
-        )
+        return cls.mlp(shape, hidden=(), latent=latent)

@@ -1,27 +1,22 @@
 """Conditional variational autoencoders: every distribution is given a label."""
 
-import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
-from .. import heads, nets
-from ..checks import (
-    check_shape,
-    event_shape,
-    image_shape,
-    integer,
-    one_hot,
-    sizes,
-    support_of_decoder,
-)
+from .. import heads
+from ..architectures import Architecture
+from ..checks import check_shape, event_shape, integer, one_hot, support_of_decoder
+from ..nets import BesideVector
+from ._from_architecture import FromArchitecture
+from .vae import latent_size, prior_of
 
 
-class ConditionalVAE(nn.Module):
+class ConditionalVAE(FromArchitecture, nn.Module):
     r"""$p_\theta(x \mid y) = \int p(z \mid y) \, p_\theta(x \mid z, y) \, dz$, y a class label.
 
     The encoder is $q_\phi(z \mid x, y)$. What y says about x need not be in the code: z is for the
@@ -93,93 +88,39 @@ class ConditionalVAE(nn.Module):
         return one_hot(y, self.classes).to(next(self.parameters()))
 
     @classmethod
-    def mlp(
+    def of(
         cls,
+        architecture: Architecture,
         shape: int | Sequence[int],
-        latent: int = 2,
-        hidden: int | Sequence[int] = (400,),
+        *,
+        latent: int | Sequence[int] = 2,
         classes: int = 10,
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
         learned_prior: bool = False,
-    ) -> "ConditionalVAE":
-        """Multilayer perceptrons on the flattened input with the label at its end.
+    ) -> Self:
+        """Both networks from one architecture, each with a head on top and the label below.
+
+        The label joins a code at its end, and an event as the architecture says: at the end of the
+        flattened event, or as planes beside an image's channels.
 
         Args:
-            shape, latent, hidden, posterior, likelihood: as in `VAE.mlp`.
+            architecture, shape, latent, posterior, likelihood: as in `VAE.of`.
             classes: number of classes.
             learned_prior: p(z | y) is of the posterior's kind, with parameters of its own for each
                 class, learned with the decoder. By default it is the same p(z) for all.
         """
-        shape, latent = event_shape(shape), integer("latent", latent)
-        hidden, classes = sizes("hidden", hidden), integer("classes", classes)
-        return cls._of(
-            nets.mlp(math.prod(shape) + classes, *hidden),
-            nets.mlp(latent + classes, *reversed(hidden)),
-            partial(BesideVector, shape=shape),
-            (shape, latent, classes),
-            (posterior, likelihood, learned_prior),
-        )
-
-    @classmethod
-    def conv(
-        cls,
-        shape: int | Sequence[int],
-        latent: int = 2,
-        width: int = 32,
-        classes: int = 10,
-        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
-        likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-        learned_prior: bool = False,
-    ) -> "ConditionalVAE":
-        """Convolutions of the image, to which the label adds `classes` constant channels."""
-        shape, latent = image_shape(shape), integer("latent", latent)
-        classes = integer("classes", classes)
-        return cls._of(
-            nets.conv_encoder((shape[0] + classes, *shape[1:]), width),
-            nets.conv_decoder(latent + classes, shape, width),
-            BesideImage,
-            (shape, latent, classes),
-            (posterior, likelihood, learned_prior),
-        )
-
-    @classmethod
-    def _of(cls, down, up, beside, sizes, kinds) -> "ConditionalVAE":
-        """Two feature networks, each with a head and the label beside its input, and a prior."""
-        shape, latent, classes = sizes
-        posterior, likelihood, learned_prior = kinds
+        shape, latent = event_shape(shape), latent_size(latent)
+        beside, classes = architecture.beside, integer("classes", classes)
+        down = architecture.encoder(beside.joined(shape, classes))
+        up = architecture.decoder(BesideVector.joined(latent, classes), shape)
         encoder = nn.Sequential(down, posterior(down.out_features, latent))
         decoder = nn.Sequential(up, likelihood(up.out_features, shape))
         if learned_prior:
             prior = posterior(classes, latent)  # on one-hot labels: a row of parameters per class
         else:
-            prior = SamePrior(getattr(posterior, "prior", heads.StandardNormal)(latent))
-        return cls(beside(encoder), BesideVector(decoder, (latent,)), prior, shape, classes)
-
-
-class BesideVector(nn.Module):
-    """A network of an event, flattened, with a label at its end: (..., D + classes)."""
-
-    def __init__(self, network: nn.Module, shape: int | Sequence[int]):
-        super().__init__()
-        self.network, self.dims = network, len(shape)
-
-    def forward(self, x: Tensor, label: Tensor) -> Distribution:
-        x = x.flatten(-self.dims)  # (..., D)
-        label = label.expand(*x.shape[:-1], -1)  # (..., classes)
-        return self.network(torch.cat([x, label], -1))
-
-
-class BesideImage(nn.Module):
-    """A network of an image with a channel per class, 1 for the label's and 0 for the others."""
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor, label: Tensor) -> Distribution:
-        planes = label[..., None, None].expand(*label.shape, *x.shape[-2:])
-        return self.network(torch.cat([x, planes], -3))  # (B, C + classes, H, W)
+            prior = SamePrior(prior_of(posterior, latent))
+        return cls(beside(encoder, shape), BesideVector(decoder, latent), prior, shape, classes)
 
 
 class SamePrior(nn.Module):

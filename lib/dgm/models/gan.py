@@ -12,6 +12,8 @@ et al. (2016), arXiv:1511.06434, Unsupervised Representation Learning with Deep 
 """
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +22,17 @@ from torch.distributions import constraints
 from torch.nn.utils import parametrizations
 
 from .. import nets
+from ..architectures import Architecture
 from ..checks import check_integers, check_shape, event_shape, integer, one_hot, sizes
+from ._from_architecture import FromArchitecture
 
 # The values that a network can put out, by its last layer; other layers have no bounds.
 _RANGES = {nn.Sigmoid: constraints.unit_interval, nn.Tanh: constraints.interval(-1.0, 1.0)}
+# Of critics: a slope of zero on half the line would pass no gradient on to the generator there.
+LEAKY_RELU = partial(nn.LeakyReLU, 0.2)
 
 
-class Generator(nn.Module):
+class Generator(FromArchitecture, nn.Module):
     r"""$x = G_\theta(z)$ with $z \sim \mathcal N(0, I)$: noise in, an event out.
 
     Images come out of a sigmoid, because their pixels lie in [0, 1]; points are affine in the last
@@ -86,31 +92,38 @@ class Generator(nn.Module):
         return self.rsample(n, y)
 
     @classmethod
-    def mlp(
+    def of(
         cls,
+        architecture: Architecture,
         shape: int | Sequence[int],
+        *,
         latent: int = 32,
-        hidden: int | Sequence[int] = (128, 128),
         classes: int = 0,
-    ) -> "Generator":
-        """A multilayer perceptron, for points and small images."""
+    ) -> Self:
+        """A decoder, and on top an affine layer; for images a sigmoid, too.
+
+        Args:
+            architecture: one of `dgm.architectures`; in short `mlp`, `conv` or `residual`.
+            shape: event shape of the data.
+            latent: number of coordinates of z.
+            classes: number of classes, 0 without labels.
+        """
         shape, latent = event_shape(shape), integer("latent", latent)
         classes = integer("classes", classes, at_least=0)
-        up = nets.mlp(latent + classes, *sizes("hidden", hidden))
-        return cls(_to_event(up, shape), latent, shape, classes)
+        up = architecture.decoder(latent + classes, shape)
+        squash = [nn.Sigmoid()] if len(shape) == 3 else []  # pixels lie in [0, 1], points anywhere
+        network = nn.Sequential(up, nets.to_event(up.out_features, shape), *squash)
+        return cls(network, latent, shape, classes)
 
     @classmethod
-    def conv(
-        cls, shape: int | Sequence[int], latent: int = 32, width: int = 32, classes: int = 0
-    ) -> "Generator":
-        """Transposed convolutions that double the image from 4x4 up. Images only."""
-        shape, latent = event_shape(shape), integer("latent", latent)
-        classes = integer("classes", classes, at_least=0)
-        up = nets.conv_decoder(latent + classes, shape, width)
-        return cls(_to_event(up, shape), latent, shape, classes)
+    def mlp(
+        cls, shape: int | Sequence[int], *, hidden: int | Sequence[int] = (128, 128), **more
+    ) -> Self:
+        """A multilayer perceptron; `hidden` are the widths on the way from z to x."""
+        return super().mlp(shape, hidden=sizes("hidden", hidden)[::-1], **more)
 
 
-class Critic(nn.Module):
+class Critic(FromArchitecture, nn.Module):
     r"""$D_\psi(x)$, one real number per example: a logit (discriminator) or a score.
 
     No batch normalisation: D(x) must depend on x alone, or its gradient with respect to one example
@@ -165,38 +178,30 @@ class Critic(nn.Module):
         return logits[..., 0] if y is None else logits.gather(-1, y.long()[..., None])[..., 0]
 
     @classmethod
-    def mlp(
+    def of(
         cls,
+        architecture: Architecture,
         shape: int | Sequence[int],
-        hidden: int | Sequence[int] = (128, 128),
+        *,
         classes: int = 0,
         spectral_norm: bool = False,
-    ) -> "Critic":
-        """A multilayer perceptron with leaky ReLUs, for points and small images."""
-        features = nets.mlp(event_shape(shape), *sizes("hidden", hidden), activation=_LeakyReLU)
-        return cls(features, shape, classes, spectral_norm)
+    ) -> Self:
+        """An encoder with leaky ReLUs, and a linear layer on top.
+
+        Args:
+            architecture: one of `dgm.architectures`; in short `mlp`, `conv` or `residual`.
+            shape: event shape of the data.
+            classes: number of classes, 0 without labels.
+            spectral_norm: see above.
+        """
+        return cls(architecture.encoder(shape, LEAKY_RELU), shape, classes, spectral_norm)
 
     @classmethod
-    def conv(
-        cls,
-        shape: int | Sequence[int],
-        width: int = 32,
-        classes: int = 0,
-        spectral_norm: bool = False,
-    ) -> "Critic":
-        """Strided convolutions that halve the image down to 4x4, with plain ReLUs. Images only."""
-        return cls(nets.conv_encoder(shape, width), shape, classes, spectral_norm)
-
-
-def _LeakyReLU() -> nn.Module:
-    # a slope of zero on half the line would pass no gradient on to the generator there
-    return nn.LeakyReLU(0.2)
-
-
-def _to_event(features: nets.Features, shape: int | Sequence[int]) -> nn.Module:
-    last = nets.to_event(features.out_features, shape)
-    squash = [nn.Sigmoid()] if len(shape) == 3 else []  # pixels lie in [0, 1], points anywhere
-    return nn.Sequential(features, last, *squash)
+    def mlp(
+        cls, shape: int | Sequence[int], *, hidden: int | Sequence[int] = (128, 128), **more
+    ) -> Self:
+        """A multilayer perceptron, for points and small images."""
+        return super().mlp(shape, hidden=hidden, **more)
 
 
 def _check_labels(y: Tensor | None, classes: int) -> None:

@@ -10,6 +10,7 @@ A label is an integer from 0 to classes - 1, and -1 where there is none.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,9 @@ from torch.distributions import Categorical, Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
-from ..checks import check_shape, integer, sizes
+from ..architectures import Architecture
+from ..checks import check_shape, integer
+from ._from_architecture import FromArchitecture
 from .codes import encode
 from .conditional import ConditionalVAE
 from .vae import VAE
@@ -88,7 +91,7 @@ def logistic_regression(c: float = 1.0):
     return LogisticRegression(C=c, max_iter=1000)
 
 
-class M2(nn.Module):
+class M2(FromArchitecture, nn.Module):
     r"""$p_\theta(x) = \sum_y p(y) \int p(z) \, p_\theta(x \mid y, z) \, dz$: a class and a style.
 
     The label is a latent variable that is sometimes observed. $p(y)$ is uniform. The approximate
@@ -149,39 +152,27 @@ class M2(nn.Module):
         return self.vae.sample(n, self.prior_y().sample((n,)) if y is None else y)
 
     @classmethod
-    def mlp(
+    def of(
         cls,
+        architecture: Architecture,
         shape: int | Sequence[int],
-        latent: int = 2,
-        hidden: int | Sequence[int] = (400,),
+        *,
+        latent: int | Sequence[int] = 2,
         classes: int = 10,
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-    ) -> "M2":
-        """Multilayer perceptrons; the classifier has the encoder's hidden layers.
+    ) -> Self:
+        """`ConditionalVAE.of`, and a classifier with an encoder of the same architecture.
 
         Args:
-            shape, latent, hidden, classes, posterior, likelihood: as in `ConditionalVAE.mlp`.
+            architecture, shape, latent, classes, posterior, likelihood: as in `ConditionalVAE.of`.
         """
-        vae = ConditionalVAE.mlp(shape, latent, hidden, classes, posterior, likelihood)
-        return cls(vae, classifier(nets.mlp(shape, *sizes("hidden", hidden)), vae.classes))
-
-    @classmethod
-    def conv(
-        cls,
-        shape: int | Sequence[int],
-        latent: int = 2,
-        width: int = 32,
-        classes: int = 10,
-        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
-        likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-    ) -> "M2":
-        """Strided convolutions in encoder and classifier. Images only."""
-        vae = ConditionalVAE.conv(shape, latent, width, classes, posterior, likelihood)
-        return cls(vae, classifier(nets.conv_encoder(shape, width), vae.classes))
+        parts = {"latent": latent, "posterior": posterior, "likelihood": likelihood}
+        vae = ConditionalVAE.of(architecture, shape, classes=classes, **parts)
+        return cls(vae, classifier(architecture.encoder(vae.shape), vae.classes))
 
 
-class PCVAE(nn.Module):
+class PCVAE(FromArchitecture, nn.Module):
     r"""The prediction-constrained VAE: its code must predict the label, $p_w(y \mid z)$.
 
     Labels enter neither encoder nor decoder. The predictor is linear, a logistic regression on
@@ -237,32 +228,26 @@ class PCVAE(nn.Module):
         return self.predictor(self.posterior(x).mean)
 
     @classmethod
-    def mlp(
+    def of(
         cls,
+        architecture: Architecture,
         shape: int | Sequence[int],
+        *,
         latent: int = 2,
-        hidden: int | Sequence[int] = (400,),
         classes: int = 10,
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-    ) -> "PCVAE":
-        """Multilayer perceptrons: `VAE.mlp` and a linear predictor."""
-        vae = VAE.mlp(shape, latent, hidden, posterior, likelihood)
-        return cls(vae, Labels(latent, classes), classes)
+    ) -> Self:
+        """`VAE.of`, and a linear predictor of the label.
 
-    @classmethod
-    def conv(
-        cls,
-        shape: int | Sequence[int],
-        latent: int = 2,
-        width: int = 32,
-        classes: int = 10,
-        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
-        likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-    ) -> "PCVAE":
-        """Convolutions: `VAE.conv` and a linear predictor. Images only."""
-        vae = VAE.conv(shape, latent, width, posterior, likelihood)
-        return cls(vae, Labels(latent, classes), classes)
+        Args:
+            architecture, shape, posterior, likelihood: as in `VAE.of`.
+            latent: size of a code.
+            classes: number of classes.
+        """
+        parts = {"latent": integer("latent", latent), "posterior": posterior}
+        vae = VAE.of(architecture, shape, likelihood=likelihood, **parts)
+        return cls(vae, Labels(parts["latent"], classes), classes)
 
 
 class Labels(nn.Module):

@@ -1,6 +1,7 @@
 """Variational autoencoders: a latent-variable model made of three parts."""
 
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +9,12 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
+from ..architectures import Architecture
 from ..checks import check_shape, event_shape, integer, sizes, support_of_decoder
+from ._from_architecture import FromArchitecture
 
 
-class VAE(nn.Module):
+class VAE(FromArchitecture, nn.Module):
     r"""$p_\theta(x) = \int p(z) \, p_\theta(x \mid z) \, dz$, with an encoder $q_\phi(z \mid x)$.
 
     The three parts are modules that return distributions; training maximises
@@ -71,33 +74,32 @@ class VAE(nn.Module):
         return self.likelihood(self.prior().sample((integer("n", n),))).sample()
 
     @classmethod
-    def mlp(
+    def of(
         cls,
+        architecture: Architecture,
         shape: int | Sequence[int],
+        *,
         latent: int | Sequence[int] = 2,
-        hidden: int | Sequence[int] = (400,),
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-    ) -> "VAE":
-        """Multilayer perceptrons; the decoder's hidden layers are the encoder's in reverse.
+    ) -> Self:
+        """Both networks from one architecture, each with a head on top.
 
         Args:
+            architecture: one of `dgm.architectures`; in short `mlp`, `conv` or `residual`.
             shape: event shape of the data.
             latent: size of a code; of `heads.OneHotCategorical` also (variables, values).
-            hidden: widths of the encoder's hidden layers.
             posterior: a head, called with (features, latent). The prior is the one the head
                 names, and N(0, I) where it names none.
             likelihood: a head, called with (features, shape).
         """
-        shape, hidden = event_shape(shape), sizes("hidden", hidden)
-        latent = latent_size(latent)
-        return cls._of(
-            nets.mlp(shape, *hidden),
-            nets.mlp(latent, *reversed(hidden)),
+        shape, latent = event_shape(shape), latent_size(latent)
+        down, up = architecture.encoder(shape), architecture.decoder(latent, shape)
+        return cls(
+            nn.Sequential(down, posterior(down.out_features, latent)),
+            nn.Sequential(up, likelihood(up.out_features, shape)),
+            prior_of(posterior, latent),
             shape,
-            latent,
-            posterior,
-            likelihood,
         )
 
     @classmethod
@@ -107,29 +109,9 @@ class VAE(nn.Module):
         latent: int = 2,
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Normal,
-    ) -> "VAE":
+    ) -> Self:
         """No hidden layers: with a Normal likelihood the family of probabilistic PCA."""
-        return cls.mlp(shape, latent, (), posterior, likelihood)
-
-    @classmethod
-    def conv(
-        cls,
-        shape: int | Sequence[int],
-        latent: int = 2,
-        width: int = 32,
-        posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
-        likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-    ) -> "VAE":
-        """Strided convolutions down, transposed convolutions up. Images only."""
-        shape, latent = event_shape(shape), integer("latent", latent)
-        return cls._of(
-            nets.conv_encoder(shape, width),
-            nets.conv_decoder(latent, shape, width),
-            shape,
-            latent,
-            posterior,
-            likelihood,
-        )
+        return cls.mlp(shape, hidden=(), latent=latent, posterior=posterior, likelihood=likelihood)
 
     @classmethod
     def two_layer(
@@ -139,7 +121,7 @@ class VAE(nn.Module):
         hidden: Sequence[int | Sequence[int]] = ((400,), (100,)),
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-    ) -> "VAE":
+    ) -> Self:
         r"""Two stochastic layers: the data are made of $z_1$, which is made of $z_2$.
 
         $$p(z_2) \, p_\theta(z_1 \mid z_2) \, p_\theta(x \mid z_1), \qquad
@@ -175,21 +157,11 @@ class VAE(nn.Module):
             return nn.Sequential(features, posterior(features.out_features, n_out))
 
         up = nets.mlp(m1, *reversed(lower))
-        top = getattr(posterior, "prior", heads.StandardNormal)(m2)
+        top = prior_of(posterior, m2)
         return cls(
             heads.Chained(between(shape, m1, lower), between(m1, m2, upper), m2),
             nn.Sequential(FirstOf(m1), up, likelihood(up.out_features, shape)),
             heads.Chained(top, between(m2, m1, tuple(reversed(upper))), m1, reverse=True),
-            shape,
-        )
-
-    @classmethod
-    def _of(cls, down, up, shape, latent, posterior, likelihood) -> "VAE":
-        """Two feature networks, each with a head, and the prior that goes with the posterior."""
-        return cls(
-            nn.Sequential(down, posterior(down.out_features, latent)),
-            nn.Sequential(up, likelihood(up.out_features, shape)),
-            getattr(posterior, "prior", heads.StandardNormal)(latent),
             shape,
         )
 
@@ -202,6 +174,11 @@ def latent_size(latent: int | Sequence[int]) -> int | tuple[int, ...]:
     """
     parts = sizes("latent", latent)
     return integer("latent", *parts) if len(parts) == 1 else parts
+
+
+def prior_of(posterior: Callable[..., nn.Module], latent: int | tuple[int, ...]) -> nn.Module:
+    """The prior of the codes of a head: the one it names, N(0, I) where it names none."""
+    return getattr(posterior, "prior", heads.StandardNormal)(latent)
 
 
 class FirstOf(nn.Module):

@@ -47,7 +47,8 @@ def elbo(
         y: labels (B,), for a conditional model.
         k: draws per example.
         beta: weight of the KL term; with `beta` other than 1 it is no ELBO, and below 1 no bound.
-            A schedule goes to the training step: `gradient_step(model, elbo, beta=schedule)`.
+            A schedule goes to the training step: `gradient_step(model, elbo, schedules={"beta":
+            schedule})`.
         estimator: of the gradient, `pathwise`, `score_function`, ...
         analytic_kl: False to estimate the KL term from the draws in any case.
 

@@ -152,7 +152,7 @@ def prediction_constrained(
         x: (B, *event).
         y: labels (B,), -1 for none.
         multiplier: $\lambda$, in nats of ELBO per nat of cross-entropy. A schedule goes to the
-            training step: `gradient_step(model, prediction_constrained, multiplier=schedule)`.
+            training step: `gradient_step(..., schedules={"multiplier": schedule})`.
         consistency: weight of the consistency term.
         labelled_share: share of labelled examples in the data, if it differs from the batch's.
 

@@ -9,8 +9,7 @@ from ..checks import integer
 from ..data import Dataset
 from ..evaluate import Classifier
 from ..labels import known
-from ..train import fit, gradient_step
-from ..train.checkpoints import own_random_state
+from ..train import fit, gradient_step, own_random_state
 
 
 def train_classifier(data: Dataset, updates: int = 500, seed: int = 0) -> Classifier:
@@ -42,8 +41,9 @@ def train_classifier(data: Dataset, updates: int = 500, seed: int = 0) -> Classi
 
     batches = known(data.train).batches(128)
     with own_random_state(seed):
-        step = gradient_step(Classifier(data.shape, len(data.classes)), log_prob_of_label)
+        classifier = Classifier(data.shape, len(data.classes)).to(data.train.x.device)
+        step = gradient_step(classifier, log_prob_of_label)
         history = fit(step, batches, epochs=math.ceil(updates / len(batches)), progress=False)
     if history.interrupted:
         raise KeyboardInterrupt
-    return step.model.requires_grad_(False)
+    return classifier.requires_grad_(False)

@@ -30,13 +30,15 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .. import data, heads, nets
+from .. import data, heads
+from ..architectures import Convolution, Perceptron
 from ..data import Batches, Dataset, Split
 from ..labels import MixedBatches, few, known
 from ..models import M1, M2, PCVAE, VAE
 from ..models.semi_supervised import classifier, logistic_regression
+from ..nets import Features
 from ..objectives import elbo, m2, prediction_constrained
-from ..train import fit, random_state, set_random_state
+from ..train import fit, own_random_state
 from .recipes import falling_rate, scheduled_step
 from .runs import write
 
@@ -74,11 +76,10 @@ class Setting:
         make, more = getattr(model, self.networks), self.size | classes
         return make(shape, latent=self.latent, likelihood=self.likelihood, **more)
 
-    def features(self, shape: Sequence[int]) -> nets.Features:
+    def features(self, shape: Sequence[int]) -> Features:
         """The encoder's hidden layers."""
-        if self.networks == "mlp":
-            return nets.mlp(shape, *self.size["hidden"])
-        return nets.conv_encoder(shape, **self.size)
+        architecture = {"mlp": Perceptron, "conv": Convolution}[self.networks]
+        return architecture(**self.size).encoder(shape)
 
 
 @dataclass(frozen=True)
@@ -116,15 +117,13 @@ class Draw:
     def vae(self, beta: float = 1.0) -> VAE:
         """Trained without labels, at the first call or by a run that was stopped later."""
         if beta not in self.vaes:
-            before = random_state()
-            torch.manual_seed(self.seed)
-            model = self.setting.build(VAE, self.data.shape)
             batch_size = self.setting.batch_size + self.setting.labelled
             batches = self.data.train.batches(batch_size, binarize=self.setting.binarize)
             file = self.folder and self.folder / f"vae-{beta:g}-{self.seed}.pt"
             objective = partial(elbo, beta=beta)
-            train(model, objective, batches, self.updates, self.setting.rate, checkpoint=file)
-            set_random_state(before)  # what follows is the same, trained now or read
+            with own_random_state(self.seed):  # what follows is the same, trained now or read
+                model = self.setting.build(VAE, self.data.shape)
+                train(model, objective, batches, self.updates, self.setting.rate, checkpoint=file)
             self.vaes[beta] = model
         return self.vaes[beta]
 
@@ -191,9 +190,8 @@ def class_and_style(draw: Draw, split: Split, alpha: float, updates: int) -> Cal
 def stacked(draw: Draw, split: Split, alpha: float, updates: int) -> Callable:
     """M1+M2: an M2 of a VAE's codes, fresh draws of them at each update."""
     vae, latent, batches = draw.vae(), draw.setting.latent, draw.mixed(split)
-    hidden = draw.setting.size.get("hidden", (256,))
-    classes = len(draw.data.classes)
-    model = M2.mlp((latent,), latent, hidden, classes, likelihood=heads.Normal)
+    sizes = {"hidden": draw.setting.size.get("hidden", (256,)), "latent": latent}
+    model = M2.mlp((latent,), classes=len(draw.data.classes), likelihood=heads.Normal, **sizes)
     objective = partial(m2, alpha=alpha, labelled_share=batches.share)
     train(model, objective, Codes(vae, batches), updates, draw.setting.rate)
     return most_probable(lambda x: model.classify(vae.posterior(x).mean))

@@ -23,7 +23,7 @@ from ..models import VAE, Critic, Generator
 from ..objectives import elbo
 from ..train import Step, adversarial_step
 from .classifier import train_classifier
-from .parts import Recipe, Schedule, constant_rate, falling_rate, scheduled_step
+from .parts import Recipe, Schedule, at_rate, constant_rate, falling_rate, scheduled_step
 from .records import RECORDS, read_model, surroundings, write, write_model
 
 CLASSIFIER_UPDATES = 1000
@@ -47,11 +47,17 @@ def gan(
     """
 
     def step(dataset: Dataset, rate: Callable[[int], float]) -> Step:
-        generator = Generator.mlp(dataset.shape, latent=50, hidden=(200, 200))
-        critic = Critic.mlp(dataset.shape, hidden=(200, 200))
-        adam = partial(torch.optim.Adam, betas=betas, fused=True)
-        objectives = critic_objective, generator_objective
-        return scheduled_game(generator, critic, *objectives, rate, adam, critic_steps)
+        adam, lr_schedule = at_rate(partial(torch.optim.Adam, betas=betas, fused=True), rate)
+        return adversarial_step(
+            Generator.mlp(dataset.shape, latent=50, hidden=(200, 200)).to(device()),
+            Critic.mlp(dataset.shape, hidden=(200, 200)).to(device()),
+            critic_objective,
+            generator_objective,
+            generator_optimizer=adam,
+            critic_optimizer=adam,
+            lr_schedule=lr_schedule,
+            critic_steps=critic_steps,
+        )
 
     return judged_by_samples(f"GAN, {game}", step, 64 * critic_steps, generated)
 
@@ -84,42 +90,6 @@ def judged_by_samples(model: str, step: Callable, batch_size: int, draw: Callabl
         short=Schedule(batch_size, partial(falling_rate, highest=1e-3)),
         few=None,
     )
-
-
-class scheduled_game(adversarial_step):
-    """An adversarial step whose learning rates are a function of the updates so far."""
-
-    def __init__(
-        self,
-        generator: Generator,
-        critic: Critic,
-        critic_objective: Callable,
-        generator_objective: Callable,
-        rate: Callable[[int], float],
-        optimizer: Callable,
-        critic_steps: int,
-    ):
-        super().__init__(
-            generator,
-            critic,
-            critic_objective,
-            generator_objective,
-            generator_optimizer=optimizer,
-            critic_optimizer=optimizer,
-            critic_steps=critic_steps,
-        )
-        self.rate = rate
-
-    @property
-    def model(self) -> Generator:
-        """What is measured and kept."""
-        return self.average
-
-    def __call__(self, batch) -> dict[str, Tensor]:
-        for optimizer in (self.generator_optimizer, self.critic_optimizer):
-            for group in optimizer.param_groups:
-                group["lr"] = self.rate(self.t)
-        return super().__call__(batch)
 
 
 # ---------------------------------------------------------------- the figure

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from .. import data
+from .._device import device
 from ..evaluate import importance_weighted, mean_and_error
 from ..train import Step, gradient_step
 
@@ -69,9 +70,15 @@ def scheduled_step(
     model: nn.Module, objective: Callable, rate: Callable[[int], float], optimizer: Callable
 ) -> gradient_step:
     """A gradient step whose learning rate is a function of the number of updates so far."""
-    optimizer = partial(optimizer, lr=1.0)  # which the scheduler multiplies by rate(t)
-    schedule = partial(LambdaLR, lr_lambda=rate)
-    return gradient_step(model, objective, optimizer=optimizer, lr_schedule=schedule)
+    optimizer, lr_schedule = at_rate(optimizer, rate)
+    return gradient_step(
+        model.to(device()), objective, optimizer=optimizer, lr_schedule=lr_schedule
+    )
+
+
+def at_rate(optimizer: Callable, rate: Callable[[int], float]) -> tuple[Callable, Callable]:
+    """What makes the optimiser, and the scheduler that sets its learning rate to rate(t)."""
+    return partial(optimizer, lr=1.0), partial(LambdaLR, lr_lambda=rate)  # 1 times rate(t)
 
 
 def burda_rate(t: int, steps: int) -> float:

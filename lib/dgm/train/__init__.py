@@ -2,19 +2,23 @@
 
 A *step* makes one update from one batch and returns its metrics. `fit` calls it over and over,
 shows a progress bar, keeps the history and writes checkpoints. It knows nothing of models,
-objectives or optimisers: those belong to the step.
+objectives or optimisers: those belong to the step, and what moves a module up an objective (its
+optimiser, learning rate, clipping and average) is the step's `Learner`.
 """
 
 from .adversarial import adversarial_step
-from .checkpoints import load_checkpoint, random_state, save_checkpoint, set_random_state
+from .checkpoints import load_checkpoint, save_checkpoint
 from .distributed import rank, world_size
 from .em import em_step
+from .learner import Learner
 from .loop import History, fit
+from .randomness import own_random_state
 from .schedules import cyclical_warmup, linear_warmup, sigmoid_warmup
 from .steps import Step, gradient_step
 
 __all__ = [
     "History",
+    "Learner",
     "Step",
     "adversarial_step",
     "cyclical_warmup",
@@ -23,10 +27,9 @@ __all__ = [
     "gradient_step",
     "linear_warmup",
     "load_checkpoint",
-    "random_state",
+    "own_random_state",
     "rank",
     "save_checkpoint",
-    "set_random_state",
     "sigmoid_warmup",
     "world_size",
 ]

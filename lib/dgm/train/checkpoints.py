@@ -2,57 +2,47 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from .._device import device
-
-
-def random_state() -> dict[str, Tensor]:
-    """The state of torch's global random generators, one per kind of device in use."""
-    state = {"cpu": torch.get_rng_state()}
-    if device().type != "cpu":
-        state[device().type] = torch.get_device_module(device()).get_rng_state()
-    return state
+from .randomness import random_state, set_random_state
 
 
-def set_random_state(state: dict[str, Tensor]) -> None:
-    """Restore what `random_state` returned. A device that is not here keeps its own state."""
-    torch.set_rng_state(state["cpu"])
-    if device().type in state and device().type != "cpu":
-        torch.get_device_module(device()).set_rng_state(state[device().type])
+def states(parts: Mapping[str, Any]) -> dict[str, dict]:
+    """The state of each part, by name."""
+    return {name: part.state_dict() for name, part in parts.items()}
 
 
-@contextlib.contextmanager
-def own_random_state(seed: int | None) -> Iterator[None]:
-    """Draw from a state that starts at `seed`, and put the old one back at the end.
+def load_states(parts: Mapping[str, Any], saved: Mapping[str, dict]) -> None:
+    """Restore what `states` returned of parts like these."""
+    for name, part in parts.items():
+        part.load_state_dict(saved[name])
 
-    With None, all goes on with the state there is.
 
-    >>> before = torch.get_rng_state()
-    >>> with own_random_state(1):
-    ...     draw = torch.rand(())
-    >>> torch.get_rng_state().equal(before)
-    True
-    """
-    before = random_state()
-    if seed is not None:
-        torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        if seed is not None:
-            set_random_state(before)
+def run_state(step, history, best: dict | None = None) -> dict:
+    """All of a run: its step, its history, the best epoch so far, the random state."""
+    state = {"step": step.state_dict(), "history": history.metrics, "best": best}
+    return _plain(state | {"random": random_state()})
+
+
+def load_run_state(state: dict, step, history=None) -> dict | None:
+    """Go to where a run was that `run_state` described; returns its best epoch."""
+    step.load_state_dict(state["step"])
+    set_random_state(state["random"])
+    if history is not None:
+        history.metrics = {name: list(values) for name, values in state["history"].items()}
+    return state["best"]
 
 
 def save_checkpoint(path: str | os.PathLike, step, history, best: dict | None = None) -> None:
     """Write the state of a run, a `Step` and its `History`, to one file, whole or not at all.
 
-    `best` is the step's state at the best epoch so far, where there is early stopping.
+    `best` is the best epoch so far, where there is early stopping. The random state is saved here,
+    once for all steps.
 
     The state goes to a temporary file in the same folder, which then takes the place of the old one
     in one operation of the file system.
@@ -61,8 +51,7 @@ def save_checkpoint(path: str | os.PathLike, step, history, best: dict | None = 
     temporary = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        state = {"step": step.state_dict(), "history": history.metrics, "best": best}
-        torch.save(_plain(state), temporary)
+        torch.save(run_state(step, history, best), temporary)
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
@@ -84,22 +73,19 @@ def load_checkpoint(path: str | os.PathLike, step, history=None) -> dict | None:
     """Restore a run that `save_checkpoint` wrote. Only tensors and plain values are read.
 
     Returns:
-        The step's state at its best epoch, if it was saved.
+        The best epoch so far, if it was saved.
 
     Raises:
         ValueError: the file is not a checkpoint, or one of another model.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        step_state, metrics = state["step"], state["history"]
+        state = {name: state[name] for name in ("step", "history", "best", "random")}
     except FileNotFoundError:
         raise
     except Exception as error:
         raise ValueError(f"checkpoint: {path} is not a checkpoint of dgm.train.fit") from error
     try:
-        step.load_state_dict(step_state)
+        return load_run_state(state, step, history)
     except (RuntimeError, KeyError, ValueError) as error:
         raise ValueError(f"checkpoint: {path} belongs to another model or step: {error}") from error
-    if history is not None:
-        history.metrics = {name: list(values) for name, values in metrics.items()}
-    return state.get("best")

@@ -7,8 +7,6 @@ from collections.abc import Callable
 import torch
 from tqdm import tqdm
 
-from .._device import device
-
 # Without it all steps' programs count as versions of one function, of which torch keeps 8; a torch
 # before 2.14 has no such option.
 ISOLATED = "isolate_recompiles" in inspect.signature(torch.compile).parameters
@@ -29,31 +27,35 @@ class Compiled:
 
     Args:
         function: returns a tensor.
+        device: where it computes; None, the CPU.
         options: of `torch.compile`; by default CUDA graphs on a GPU.
+
+    Attributes:
+        works: False as soon as the function itself does the work.
 
     >>> square = Compiled(lambda x: x.square(), backend="eager")
     >>> square(torch.tensor(3.0))
     tensor(9.)
     """
 
-    def __init__(self, function: Callable, **options):
-        if not options and device().type == "cuda":
+    def __init__(self, function: Callable, device: torch.device | None = None, **options):
+        if not options and device is not None and device.type == "cuda":
             options = {"mode": "reduce-overhead"}
-        self.eager = function
+        self.eager, self.works = function, True
         if ISOLATED:
             options["isolate_recompiles"] = True
         self.run = torch.compile(function, fullgraph=True, dynamic=False, **options)
 
     def __call__(self, *tensors, **more):
-        if self.run is self.eager:
-            return self.run(*tensors, **more)
+        if not self.works:
+            return self.eager(*tensors, **more)
         torch.compiler.cudagraph_mark_step_begin()
         try:
             return self.run(*tensors, **more)
         except Exception as error:  # of many kinds; if it is the function's own, it comes again
-            self.run = self.eager
+            self.works = False
             not_compiled((str(error).strip() or type(error).__name__).splitlines()[0])
-            return self.run(*tensors, **more)
+            return self.eager(*tensors, **more)
 
 
 def not_compiled(reason: str) -> None:

@@ -2,11 +2,11 @@ r"""Several processes, one model: each computes the gradient on its share of eve
 
 `torchrun` starts one script several times. Every process, a *rank*, holds the model and the data on
 a device of its own, and all draw the same batch of B examples. Rank r of W takes the share $S_r$.
-Its objective is weighted so that the average of the gradients over the ranks, which
-DistributedDataParallel takes on the way back through the network, is the gradient of the mean over
-the whole batch, where shares differ in size too:
+The gradient of its mean is weighted so that the average over the ranks, which they take together
+before each update, is the gradient of the mean over the whole batch, where shares differ in size
+too:
 
-$$\frac1W \sum_r \nabla \frac{W |S_r|}{B} \Big(\frac{1}{|S_r|} \sum_{i \in S_r} f(x_i)\Big)
+$$\frac1W \sum_r \frac{W |S_r|}{B} \nabla \Big(\frac{1}{|S_r|} \sum_{i \in S_r} f(x_i)\Big)
 = \nabla \frac1B \sum_i f(x_i).$$
 
 An objective that couples the examples of a batch (`free_bits`, M2's share of labelled examples)
@@ -29,10 +29,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from .._device import device
-from .checkpoints import random_state, set_random_state
+from .checkpoints import load_run_state, run_state
+from .randomness import random_state, set_random_state
 
 TIMEOUT = timedelta(minutes=10)  # a process that is silent for longer counts as lost
 
@@ -122,17 +122,24 @@ class Ranks:
 
     @contextmanager
     def parallel(self, step) -> Iterator[None]:
-        """Have the step average its gradients over the ranks. `step.model` is not wrapped."""
-        if self.world == 1:
-            yield
-            return
-        value = step._value
-        module = DistributedDataParallel(_Objective(step.model, value), static_graph=True)
-        step._value = lambda *batch, **scheduled: self.weight * module(*batch, **scheduled)
+        """Have the step average its gradients over the ranks."""
+        step.distribute(self.mean_gradient if self.world > 1 else None)
         try:
             yield
         finally:
-            step._value = value
+            step.distribute(None)
+
+    def mean_gradient(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Give each parameter the gradient of the mean over the whole batch, on all ranks alike.
+
+        All of them travel as one vector. A parameter that the share did not reach counts with a
+        gradient of zero, for it may have one elsewhere.
+        """
+        learning = [p for p in parameters if p.requires_grad]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
+        whole = self.mean(self.weight * nn.utils.parameters_to_vector(gradients))
+        for p, gradient in zip(learning, whole.split([p.numel() for p in learning]), strict=True):
+            p.grad = gradient.view_as(p)
 
     def same_state(self, step, history, best: dict | None) -> dict | None:
         """Bring step and history to where rank 0's are; returns its `best`."""
@@ -140,15 +147,14 @@ class Ranks:
             return best
         file = io.BytesIO()
         if self.rank == 0:
-            torch.save((step.state_dict(), history.metrics, best), file)
+            torch.save(run_state(step, history, best), file)
         file = io.BytesIO(self.from_first(file.getvalue()))
         if self.rank > 0:
-            state, history.metrics, best = torch.load(file, "cpu", weights_only=True)
-            step.load_state_dict(state)
+            best = load_run_state(torch.load(file, "cpu", weights_only=True), step, history)
         return best
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean over the ranks; of objectives weighted by `weight`, that of the whole batch."""
+        """The mean over the ranks; of what is weighted by `weight`, that over the whole batch."""
         if self.world == 1:
             return values
         total = values.clone()
@@ -199,17 +205,6 @@ def noise_seed(shared: dict[str, Tensor], t: int, rank: int) -> int:
     """
     state = b"".join(shared[name].numpy().tobytes() for name in sorted(shared))
     return int.from_bytes(hashlib.sha256(state + f" {t} {rank}".encode()).digest()[:8], "big")
-
-
-class _Objective(nn.Module):
-    """An objective as a module with the model's parameters: what DistributedDataParallel wraps."""
-
-    def __init__(self, model: nn.Module, value):
-        super().__init__()
-        self.model, self.value = model, value
-
-    def forward(self, *batch: Tensor, **scheduled: float | Tensor) -> Tensor:
-        return self.value(*batch, **scheduled)
 
 
 def _lost(error: RuntimeError) -> bool:

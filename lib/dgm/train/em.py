@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from .._device import device
 from ..checks import check_data, examples
-from .checkpoints import random_state, set_random_state
+from .steps import Step
 
 
-class em_step:
+class em_step(Step):
     """One E-step and one M-step.
 
     The E-step makes the bound equal to the log-likelihood, the M-step raises the bound; so the
@@ -21,7 +20,7 @@ class em_step:
 
     Args:
         model: has `log_prob`, `e_step(x) -> q` and `m_step(x, q)`: `PPCA`, `GaussianMixture`,
-            `BernoulliMixture`. It is moved to `dgm.device()`.
+            `BernoulliMixture`. It stays on its device.
 
     Calling it with a batch `(x,)` or `(x, y)` (labels are not used) returns `{"objective": mean of
     log p(x) in nats, before the update}`.
@@ -34,8 +33,8 @@ class em_step:
 
     >>> import torch
     >>> from dgm.models import GaussianMixture
-    >>> x = torch.randn(100, 2, device=device())
-    >>> step = em_step(GaussianMixture((2,), components=2).to(device()).initialize(x))
+    >>> x = torch.randn(100, 2)
+    >>> step = em_step(GaussianMixture((2,), components=2).initialize(x))
     >>> first, second = step((x,))["objective"], step((x,))["objective"]
     >>> bool(second > first), step.t
     (True, 2)
@@ -44,8 +43,7 @@ class em_step:
     def __init__(self, model: nn.Module):
         if not (hasattr(model, "e_step") and hasattr(model, "m_step")):
             raise ValueError(f"model: got {type(model).__name__}, expected e_step and m_step")
-        self.model = model.to(device())
-        self.t = 0
+        self.model = model
 
     def __call__(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
         x = examples(batch)[0]
@@ -54,14 +52,9 @@ class em_step:
         self.t += 1
         return {"objective": objective.detach()}
 
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        return {"model": self.model}
+
     def check(self, batch: Sequence[Tensor]) -> None:
-        """Raise ValueError if the batch cannot be data of this model. `fit` asks once."""
         check_data(self.model, *examples(batch))
-
-    def state_dict(self) -> dict:
-        return {"model": self.model.state_dict(), "t": self.t, "random": random_state()}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.model.load_state_dict(state["model"])
-        self.t = state["t"]
-        set_random_state(state["random"])

@@ -4,6 +4,7 @@ import copy
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -11,17 +12,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..checks import examples, integer
-from .checkpoints import (
-    load_checkpoint,
-    own_random_state,
-    random_state,
-    save_checkpoint,
-    set_random_state,
-)
-from .compiled import not_compiled
+from .checkpoints import load_checkpoint, save_checkpoint
 from .ctrl_c import CtrlC
 from .distributed import Ranks
-from .steps import Step, gradient_step
+from .randomness import own_random_state
+from .steps import Step
 
 
 class History:
@@ -126,8 +121,6 @@ def fit(
             raise ValueError(
                 "validate: got None, expected a function that early stopping can go by"
             )
-    if distributed and not isinstance(step, gradient_step):
-        raise ValueError(f"distributed: got {type(step).__name__}, expected a gradient_step")
     ranks = Ranks.connect() if distributed else Ranks()
     history, epoch = History(), None
     # of several ranks, one may wait in an update for another that has gone: it must be stoppable
@@ -135,6 +128,7 @@ def fit(
         CtrlC(wanted=ranks.world == 1) as ctrl_c,
         ranks.together(checkpoint),
         own_random_state(seed),
+        ranks.parallel(step) if distributed else nullcontext(),
     ):
         try:
             with ctrl_c.held_off():
@@ -142,10 +136,10 @@ def fit(
                 best = ranks.same_state(step, history, best)
             _check_passes(batches, epochs - history.epochs)
             if compile:
-                _compile(step)
+                step.compile()
             hidden = not progress or ranks.rank > 0
             bar = tqdm(total=epochs, initial=history.epochs, unit="epoch", disable=hidden)
-            with bar, ranks.parallel(step):
+            with bar:
                 while history.epochs < epochs and not _is_over(best, history.epochs, patience):
                     first = epoch is None
                     epoch = _Epoch(step, history.epochs + 1, bar, ranks, ctrl_c)
@@ -162,7 +156,8 @@ def fit(
                     bar.update()
             ctrl_c.leaving = True  # what is left to do is short
             if patience is not None and best is not None:
-                _restore(best, step, history)
+                step.load_state_dict(best["step"])
+                history.best_epoch = best["epoch"]
         except KeyboardInterrupt:
             if ranks.world > 1:
                 raise  # the others are elsewhere in the epoch
@@ -189,7 +184,8 @@ class _Epoch:
                 metrics = self.step(batch)
                 # a copy, made after the step's large tensors are freed: metrics that lay among them
                 # would keep the gaps from being used again (132 MiB more after 469 steps, 16 with)
-                self.metrics.append({name: value.clone() for name, value in metrics.items()})
+                weight = self.ranks.weight  # of this share of the batch; 1 of a process alone
+                self.metrics.append({name: weight * value for name, value in metrics.items()})
             # reading a metric waits for the device, and for the other ranks: not often, or not here
             if self.ranks.world == 1 and time.monotonic() - shown > 0.5:
                 shown = time.monotonic()
@@ -211,7 +207,7 @@ class _Epoch:
             mean = values.mean().item()
             if not -float("inf") < mean < float("inf"):
                 bad = int((~values.isfinite()).int().argmax())
-                first = bad == 0 and getattr(self.step, "t", None) == len(values)
+                first = bad == 0 and self.step.t == len(values)
                 raise FloatingPointError(
                     f"{name} is {values[bad].item()} at step {bad + 1} of epoch {self.number}; "
                     + _what_is_known(self.step, batches, first)
@@ -226,15 +222,13 @@ def _what_is_known(step: Step, batches: Iterable[Sequence[Tensor]], first: bool)
     Goes once through the batches, if they can be gone through again.
     """
     if not hasattr(batches, "__next__"):
-        before = random_state()
-        finite = all(part.isfinite().all() for batch in batches for part in examples(batch))
-        set_random_state(before)
+        with own_random_state(0):
+            finite = all(part.isfinite().all() for batch in batches for part in examples(batch))
         if not finite:
             return "the data hold values that are not finite"
     if first:
         return "no update had been made yet: look at the data and the model"
-    optimizers = [part for part in vars(step).values() if isinstance(part, torch.optim.Optimizer)]
-    rates = sorted({float(group["lr"]) for o in optimizers for group in o.param_groups})
+    rates = step.learning_rates()
     if not rates:
         return "the step has no learning rate"
     return f"the learning rate is {', '.join(f'{rate:g}' for rate in rates)}: is it too large?"
@@ -243,7 +237,7 @@ def _what_is_known(step: Step, batches: Iterable[Sequence[Tensor]], first: bool)
 def _first_checked(batches: Iterable[Sequence[Tensor]], step: Step) -> Iterator[Sequence[Tensor]]:
     """The batches, of which the step is asked whether the first can be its model's data."""
     for number, batch in enumerate(batches):
-        if number == 0 and hasattr(step, "check"):
+        if number == 0:
             step.check(batch)
         yield batch
 
@@ -263,13 +257,6 @@ def _start(step: Step, history: History, checkpoint: str | os.PathLike | None) -
     return None
 
 
-def _compile(step: Step) -> None:
-    if hasattr(step, "compile"):
-        step.compile()
-    else:
-        not_compiled(f"{type(step).__name__} has no gradient")
-
-
 def _is_over(best: dict | None, epochs: int, patience: int | None) -> bool:
     """Whether the best epoch was `patience` epochs ago."""
     return patience is not None and best is not None and epochs - best["epoch"] >= patience
@@ -285,11 +272,3 @@ def _better(best: dict | None, epoch: int, validation: dict[str, float], step: S
     if best is not None and value <= best["value"]:
         return best
     return {"epoch": epoch, "value": float(value), "step": copy.deepcopy(step.state_dict())}
-
-
-def _restore(best: dict, step: Step, history: History) -> None:
-    """Go back to the best epoch; what is drawn from here on is as if nothing had happened."""
-    now = random_state()
-    step.load_state_dict(best["step"])
-    set_random_state(now)
-    history.best_epoch = best["epoch"]

@@ -3,9 +3,10 @@
 They weigh the KL term of the ELBO with a `beta` that rises, so that the decoder learns to use the
 code before the code is taxed in full:
 
-    step = gradient_step(model, elbo, beta=partial(linear_warmup, steps=1000))
+    warm_up = partial(linear_warmup, steps=1000)
+    step = gradient_step(model, elbo, schedules={"beta": warm_up})
 
-Any function of t will do, `beta=lambda t: 0.5 if t < 1000 else 1.0`. While beta is below 1 the
+Any function of t will do, `lambda t: 0.5 if t < 1000 else 1.0`. While beta is below 1 the
 objective is no bound of log p(x).
 """
 

@@ -1,39 +1,69 @@
 """Steps: one update from one batch, and its metrics."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from inspect import signature
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from .._device import device
 from ..checks import check_data, examples, one_each
-from .averages import start_average, update_average
-from .checkpoints import random_state, set_random_state
-from .compiled import Compiled
+from .checkpoints import load_states, states
+from .compiled import Compiled, not_compiled
+from .learner import Learner, MakeOptimizer, MakeScheduler, adam
 
 
 class Step(Protocol):
-    """What `fit` needs of a step. One that can be compiled has `compile()` too."""
+    """One update from one batch, and all that `fit` asks of it.
+
+    A step of your own inherits from this class. It has to define `__call__`, and `parts` if it is
+    to be saved; to the other questions there are answers here.
+
+    Attributes:
+        t: updates done.
+    """
+
+    t: int = 0
 
     def __call__(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
         """Update once; return metrics as scalar tensors, without waiting for the device."""
         ...
 
-    def state_dict(self) -> dict: ...
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What has a state, that is, `state_dict` and `load_state_dict`: learners, models, ..."""
+        return {}
 
-    def load_state_dict(self, state: dict) -> None: ...
+    def check(self, batch: Sequence[Tensor]) -> None:
+        """Raise ValueError if the batch cannot be the model's data. Asked of the first batch."""
+
+    def compile(self) -> None:
+        """Make one program of objective and gradient, or say in one line why not."""
+        not_compiled(f"{type(self).__name__} has no gradient")
+
+    def distribute(self, reduce: Callable[[list[nn.Parameter]], None] | None) -> None:
+        """From now on, let `reduce` average gradients over the processes; None: no longer."""
+        raise ValueError(f"distributed: got {type(self).__name__}, expected a gradient_step")
+
+    def learning_rates(self) -> list[float]:
+        """As they are now, each once."""
+        learners = [part for part in self.parts.values() if isinstance(part, Learner)]
+        return sorted({rate for learner in learners for rate in learner.learning_rates()})
+
+    def state_dict(self) -> dict:
+        return states(self.parts) | {"t": self.t}
+
+    def load_state_dict(self, state: dict) -> None:
+        load_states(self.parts, state)
+        self.t = state["t"]
 
 
-class gradient_step:
+class gradient_step(Step):
     """Stochastic gradient ascent on an objective, with Adam.
 
     Args:
-        model: an `nn.Module`; it is moved to `dgm.device()`.
+        model: an `nn.Module`; it stays on its device, where the batches have to be too.
         objective: `objective(model, x, y=None) -> (B,)`, to be maximised.
         lr: learning rate.
         optimizer: makes an optimiser of the parameters; by default Adam with this `lr`.
@@ -46,13 +76,15 @@ class gradient_step:
             with 8 bits of mantissa (torch's autocast; parameters, sums over pixels and the
             optimiser stay float32). It pays for convolutions and attention on a GPU.
         schedules: keywords of the objective that change in training, each a function of the number
-            of updates done, `t`: `gradient_step(model, elbo, beta=partial(linear_warmup,
-            steps=1000))`. What is fixed goes into `partial(elbo, k=5)`.
+            of updates done, `t`: `gradient_step(model, elbo, schedules={"beta":
+            partial(linear_warmup, steps=1000)})`. What is fixed goes into `partial(elbo, k=5)`.
 
     Calling it with a batch `(x,)` or `(x, y)` returns `{"objective": mean over the batch}` and, if
-    gradients are clipped, `"gradient_norm"`, before clipping. Its state (parameters, average,
-    optimiser, scheduler, number of updates `t`, random state) is complete: a run that is saved and
-    resumed takes the same path, schedules included, as one that was never stopped.
+    gradients are clipped, `"gradient_norm"`, before clipping. A checkpoint is complete (parameters,
+    average, optimiser, scheduler, number of updates `t`, random state): a run that is saved and
+    resumed takes the same path, schedules included, as one that was never stopped. An objective may
+    have a state too, a buffer of examples for instance: it, or what `partial` gives it, then has
+    `state_dict` and `load_state_dict`, and is saved and restored with the rest.
 
     Raises:
         ValueError: a bad argument, among them optimisers and schedulers whose `step` must be given
@@ -62,7 +94,7 @@ class gradient_step:
     >>> from dgm.models import Autoencoder
     >>> from dgm.objectives import reconstruction
     >>> step = gradient_step(Autoencoder.linear((2,), latent=1), reconstruction)
-    >>> metrics = step((torch.randn(16, 2, device=device()),))
+    >>> metrics = step((torch.randn(16, 2),))
     >>> list(metrics), step.t
     (['objective'], 1)
     """
@@ -72,62 +104,52 @@ class gradient_step:
         model: nn.Module,
         objective: Callable[..., Tensor],
         lr: float = 1e-3,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
-        lr_schedule: Callable[[Optimizer], LRScheduler] | None = None,
+        optimizer: MakeOptimizer | None = None,
+        lr_schedule: MakeScheduler | None = None,
         clip: float | None = None,
         ema: float | None = None,
         precision: str = "float32",
-        **schedules: Callable[[int], float],
+        schedules: Mapping[str, Callable[[int], float]] | None = None,
     ):
-        if not lr > 0:
-            raise ValueError(f"lr: got {lr}, expected a positive learning rate")
-        if clip is not None and not clip > 0:
-            raise ValueError(f"clip: got {clip}, expected a positive norm")
-        if ema is not None and not 0 <= ema < 1:
-            raise ValueError(f"ema: got {ema}, expected at least 0 and less than 1")
+        default = adam(lr)
         if precision not in ("float32", "bf16"):
             raise ValueError(f"precision: got {precision!r}, expected 'float32' or 'bf16'")
-        check_learns("model", model)
-        self.model = model.to(device())
+        self.learner = Learner(model, optimizer or default, lr_schedule, clip, ema)
+        self.model, self.average = model, self.learner.average
         self.objective = objective
-        self.schedules = schedules
-        self.clip, self.ema, self.bf16 = clip, ema, precision == "bf16"
-        if optimizer is None:
-            self.optimizer = torch.optim.Adam(model.parameters(), lr=float(lr), fused=True)
-        else:
-            self.optimizer = optimizer(model.parameters())
-        self.scheduler = lr_schedule(self.optimizer) if lr_schedule else None
-        check_steps_alone("optimizer", self.optimizer)
-        check_steps_alone("lr_schedule", self.scheduler)
-        self.average = None if ema is None else start_average(model)
-        self._value, self._compiled = self._mean_objective, False
-        self.t = 0
+        self.schedules = _functions(schedules or {})
+        self.bf16 = precision == "bf16"
+        self._value = self._mean_objective
 
     def __call__(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
-        objective = self._value(*examples(batch), **self._scheduled())
-        self.optimizer.zero_grad(set_to_none=True)
-        (-objective).backward()  # optimisers minimise
-        metrics = {"objective": objective.detach()}
-        if self.clip is not None:
-            metrics["gradient_norm"] = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
-        self.optimizer.step()
-        if self.scheduler:
-            self.scheduler.step()
-        if self.average is not None:
-            update_average(self.average, self.model, self.ema)
+        batch = examples(batch)
+        objective = self._value(*batch, **self._scheduled(batch[0].device))
+        metrics = {"objective": self.learner.gradient(objective)}
+        norm = self.learner.update()
+        if norm is not None:
+            metrics["gradient_norm"] = norm
+        self.learner.advance()
         self.t += 1
         return metrics
 
     def _mean_objective(self, *batch: Tensor, **scheduled: float | Tensor) -> Tensor:
-        with torch.autocast(device().type, torch.bfloat16) if self.bf16 else nullcontext():
+        place = batch[0].device.type
+        with torch.autocast(place, torch.bfloat16) if self.bf16 else nullcontext():
             values = self.objective(self.model, *batch, **scheduled)  # (B,)
         return one_each(values, batch[0], "objective").mean()
 
-    def _scheduled(self) -> dict[str, float | Tensor]:
+    def _scheduled(self, device: torch.device) -> dict[str, float | Tensor]:
         values = {name: value(self.t) for name, value in self.schedules.items()}
-        if self._compiled:  # a number would be a constant of the program: compiled anew for each
-            return {name: torch.tensor(value, device=device()) for name, value in values.items()}
+        if self.compiled:  # a number would be a constant of the program: compiled anew for each
+            return {name: torch.tensor(value, device=device) for name, value in values.items()}
         return values
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        return {"model": self.learner} | with_state("objective", self.objective)
+
+    def check(self, batch: Sequence[Tensor]) -> None:
+        check_data(self.model, *examples(batch))
 
     def compile(self, **options) -> None:
         """Compile objective and gradient; `fit(..., compile=True)` does it.
@@ -135,49 +157,40 @@ class gradient_step:
         Args:
             options: for `torch.compile`, for example `backend="aot_eager"`.
         """
-        self._value, self._compiled = Compiled(self._mean_objective, **options), True
-
-    def check(self, batch: Sequence[Tensor]) -> None:
-        """Raise ValueError if the batch cannot be data of this model. `fit` asks once."""
-        check_data(self.model, *examples(batch))
-
-    def state_dict(self) -> dict:
-        parts = {name: part.state_dict() for name, part in self._parts.items()}
-        return parts | {"t": self.t, "random": random_state()}
-
-    def load_state_dict(self, state: dict) -> None:
-        for name, part in self._parts.items():
-            part.load_state_dict(state[name])
-        self.t = state["t"]
-        set_random_state(state["random"])
+        self._value = Compiled(self._mean_objective, self.learner.device, **options)
 
     @property
-    def _parts(self) -> dict:
-        names = ("model", "optimizer", "scheduler", "average")
-        return {name: part for name in names if (part := getattr(self, name)) is not None}
+    def compiled(self) -> bool:
+        """Whether a program does the work, so far."""
+        return isinstance(self._value, Compiled) and self._value.works
+
+    def distribute(self, reduce: Callable[[list[nn.Parameter]], None] | None) -> None:
+        self.learner.reduce = reduce
 
 
-def check_learns(argument: str, model: nn.Module) -> None:
-    """Raise ValueError if the model has no parameter that learns."""
-    if not any(p.requires_grad for p in model.parameters()):
-        raise ValueError(
-            f"{argument}: got a {type(model).__name__} with nothing to learn, "
-            "expected a parameter that requires a gradient"
-        )
+def with_state(name: str, objective: Callable) -> dict[str, Any]:
+    """What of an objective has a state, by name: itself, or what `partial` gives it.
+
+    >>> with_state("objective", partial(lambda model, x, critic: x, critic=nn.Linear(2, 1)))
+    {'objective.critic': Linear(in_features=2, out_features=1, bias=True)}
+    """
+    parts = {name: objective}
+    if isinstance(objective, partial):
+        given = dict(enumerate(objective.args)) | objective.keywords
+        parts = {name: objective.func} | {f"{name}.{key}": part for key, part in given.items()}
+    return {key: part for key, part in parts.items() if _has_state(part)}
 
 
-def check_steps_alone(argument: str, part: Optimizer | LRScheduler | None) -> None:
-    """Raise ValueError if `part.step()` needs an argument: a training step has none to give."""
-    # of the class: a scheduler puts a wrapper in the place of its optimiser's own
-    needed = [] if part is None else _required(type(part).step)[1:]  # but for self
-    if needed:
-        raise ValueError(
-            f"{argument}: got {type(part).__name__}, whose step needs {', '.join(needed)}; "
-            "expected one whose step needs nothing"
-        )
+def _has_state(part: Any) -> bool:
+    a_class = isinstance(part, type)  # has the methods, and no state
+    return not a_class and hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
 
 
-def _required(function: Callable) -> list[str]:
-    parameters = signature(function).parameters.values()
-    named = (p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
-    return [p.name for p in named if p.default is p.empty]
+def _functions(schedules: Mapping[str, Callable[[int], float]]) -> dict:
+    for name, value in schedules.items():
+        if not callable(value):
+            raise ValueError(
+                f"schedules: got {value!r} for {name}, expected a function of t; "
+                f"what is fixed goes into partial(objective, {name}={value!r})"
+            )
+    return dict(schedules)
