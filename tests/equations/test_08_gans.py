@@ -21,6 +21,7 @@ from dgm.objectives import (
     gradient_penalty,
     r1_penalty,
 )
+from dgm.train import adversarial_step
 
 GRID = torch.linspace(-12, 12, 2401, dtype=torch.float64)
 STEP = 0.01
@@ -419,6 +420,52 @@ def eigenvalues_of(step):
     return torch.linalg.eigvals(torch.func.jacrev(step)(at_rest))
 
 
+class Fake(nn.Module):
+    """The generator of the Dirac-GAN, in the library's terms: one point, at theta."""
+
+    def __init__(self, theta):
+        super().__init__()
+        self.theta = nn.Parameter(theta)
+
+    def rsample(self, n):
+        return self.theta.expand(n, 1)
+
+    def sample(self, n):
+        return self.rsample(n).detach()
+
+
+class Slope(nn.Module):
+    """Its critic: the logit psi x."""
+
+    def __init__(self, psi):
+        super().__init__()
+        self.psi = nn.Parameter(psi)
+
+    def forward(self, x):
+        return self.psi * x[:, 0]
+
+
+def library_step(state, eta, simultaneous):
+    """The state after one step of the library, both players by plain gradient ascent."""
+    generator, critic = Fake(state[0].clone()), Slope(state[1].clone())
+    step = adversarial_step(
+        generator,
+        critic,
+        generator_objective=generator_saturating,
+        generator_optimizer=partial(torch.optim.SGD, lr=eta),
+        critic_optimizer=partial(torch.optim.SGD, lr=eta),
+        simultaneous=simultaneous,
+    )
+    step((torch.zeros(1, 1, dtype=torch.float64),))
+    return torch.stack([generator.theta, critic.psi]).detach()
+
+
+def by_differences(step, h=1e-6):
+    """The Jacobian of one step at rest: (2, 2)."""
+    units = h * torch.eye(2, dtype=torch.float64)
+    return torch.stack([(step(unit) - step(-unit)) / (2 * h) for unit in units], 1)
+
+
 @pytest.mark.equation("eq-dirac-circles")
 def test_dirac_gan_circles():
     """Autograd's motion against the formula, and the radius along it by Runge-Kutta."""
@@ -442,20 +489,29 @@ def test_dirac_gan_circles():
 
 @pytest.mark.equation("eq-dirac-simultaneous")
 def test_dirac_simultaneous():
-    """Eigenvalues of the Jacobian of one simultaneous step of autograd against 1 +- i eta / 2."""
+    """Eigenvalues of the Jacobian of one simultaneous step of autograd against 1 +- i eta / 2.
+
+    And the Jacobian of the library's step, by differences, against the matrix.
+    """
     for eta in (0.01, 0.5, 2.0):
         values = eigenvalues_of(lambda s, eta=eta: s + eta * dirac_motion(s))
         torch.testing.assert_close(values.real, torch.ones(2).double())
         torch.testing.assert_close(
             values.imag.abs(), torch.full((2,), eta / 2, dtype=torch.float64)
         )
+        J = by_differences(lambda s, eta=eta: library_step(s, eta, simultaneous=True))
+        matrix = torch.tensor([[1, eta / 2], [-eta / 2, 1]], dtype=torch.float64)
+        torch.testing.assert_close(J, matrix, atol=1e-7, rtol=0)
         modulus = torch.full((2,), math.sqrt(1 + eta**2 / 4), dtype=torch.float64)
         torch.testing.assert_close(values.abs(), modulus)
 
 
 @pytest.mark.equation("eq-dirac-alternating")
 def test_dirac_alternating():
-    """Jacobian and eigenvalues of one alternating step of autograd against the matrix and 1."""
+    """Jacobian and eigenvalues of one alternating step of autograd against the matrix and 1.
+
+    And the Jacobian of the library's step, by differences.
+    """
     for eta in (0.01, 0.5, 2.0, 3.9, 4.1):
 
         def step(state, eta=eta):
@@ -465,6 +521,8 @@ def test_dirac_alternating():
 
         J = torch.func.jacrev(step)(torch.zeros(2, dtype=torch.float64))
         matrix = torch.tensor([[1 - eta**2 / 4, eta / 2], [-eta / 2, 1]], dtype=torch.float64)
+        torch.testing.assert_close(J, matrix, atol=1e-7, rtol=0)
+        J = by_differences(lambda s, eta=eta: library_step(s, eta, simultaneous=False))
         torch.testing.assert_close(J, matrix, atol=1e-7, rtol=0)
         modulus = eigenvalues_of(step).abs()
         if eta < 4:

@@ -61,7 +61,7 @@ def elbo(
             prior are not over the same codes; a conditional model got no labels.
 
     Equation: def-elbo, eq-elbo, eq-elbo-forms, def-dataset-elbo, def-amortised, eq-vae-bernoulli,
-    eq-beta-bound, eq-one-knob, eq-conditional-elbo
+    eq-beta-bound, eq-one-knob, eq-average-is-beta, eq-conditional-elbo
 
     Source: Kingma and Welling (2014), arXiv:1312.6114, equation 3; Higgins et al. (2017) for beta;
     Sohn, Lee and Yan (2015) for the conditional bound.
