@@ -66,7 +66,7 @@ def source(value: object) -> str:
     text = textwrap.dedent(inspect.getsource(getattr(value, "fget", value)))
     lines, docstring = text.splitlines(), ast.parse(text).body[0].body[0]
     start, end = docstring.lineno - 1, docstring.end_lineno
-    if not lines[end]:  # the blank line after a class's
+    if lines[end : end + 1] == [""]:  # the blank line after a class's
         end += 1
     return "\n".join(lines[:start] + lines[end:])
 
