@@ -21,20 +21,40 @@ endif
 export PYTHONWARNINGS ?= ignore::DeprecationWarning
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: book test serve lab bench reproduce assignment lock clean
 
-# SOLUTIONS=0 leaves solutions out, INSTRUCTOR=1 shows what is for instructors only
-book: .venv/installed  ## build the book, running every chapter: _build/html/index.html
-	$(BIN)/jupyter-book build book --all -W -n --keep-going
+.PHONY: book known-chapter test serve lab bench reproduce assignment lock clean
+
+# Chapters are run side by side, and only what changed since the last build (FORCE=1: all of them).
+# CHAPTER=05-vae builds that chapter's page, the others as they are; SOLUTIONS=0 leaves solutions
+# out, INSTRUCTOR=1 shows what is for instructors only
+book: .venv/installed known-chapter  ## build the book: _build/html/index.html
+	$(BIN)/jupyter-book build book -W -n --keep-going
 	@echo "open _build/html/index.html"
 
-test: .venv/installed .venv/grading .venv/bench  ## lint, library, equations, exercises, notebooks, then the built book
+# nbval takes the runs that `make book` made; with FORCE=1, and in CI, it runs every chapter itself
+NBVAL = $(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
+	--nbval-kernel-startup-timeout 300 \
+	$(if $(CI)$(filter 1,$(FORCE)),-n 2 --dist loadscope,--kept-runs)
+
+ifndef CHAPTER
+test: .venv/installed .venv/grading .venv/bench  ## lint, library, equations, exercises, then the built book, notebooks, pages
 	$(BIN)/ruff check . && $(BIN)/ruff format --check lib tests book
 	$(BIN)/pytest -n 2 --doctest-modules lib tests --ignore tests/book/test_site.py
-	$(BIN)/pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600 \
-		--nbval-kernel-startup-timeout 300 book
 	$(MAKE) book
+	$(NBVAL) book
 	$(BIN)/pytest tests/book/test_site.py
+else
+test: .venv/installed known-chapter  ## make test CHAPTER=05-vae: that chapter's equations, exercises, notebook, page
+	$(BIN)/pytest tests/equations tests/exercises/test_exercises.py tests/book/test_sources.py \
+		-k "$(CHAPTER) or test_$(subst -,_,$(CHAPTER)).py"
+	$(MAKE) book
+	$(NBVAL) "book/$(CHAPTER).ipynb"
+	$(BIN)/pytest tests/book/test_site.py -k "$(CHAPTER)"
+endif
+
+known-chapter:
+	@test -z "$$CHAPTER" || test -f "book/$$CHAPTER.ipynb" || { \
+		echo "CHAPTER: got $$CHAPTER, expected one of $(sort $(basename $(notdir $(wildcard book/*.ipynb))))" >&2; exit 2; }
 
 serve: book  ## build, then serve the book at http://localhost:8000
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html

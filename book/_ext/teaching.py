@@ -70,17 +70,26 @@ def reading_minutes(env: BuildEnvironment) -> dict[str, int]:
     return env.reading_minutes
 
 
+def pages_with_totals(env: BuildEnvironment) -> set[str]:
+    if not hasattr(env, "pages_with_totals"):
+        env.pages_with_totals = set()
+    return env.pages_with_totals
+
+
 def remember(app: Sphinx, doctree: nodes.document) -> None:
     reading_minutes(app.env)[app.env.docname] = int(reading_time(app, doctree).split()[0])
+    if next(doctree.findall(total), None):
+        pages_with_totals(app.env).add(app.env.docname)
 
 
 def forget_page(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
     reading_minutes(env).pop(docname, None)
+    pages_with_totals(env).discard(docname)
 
 
-def pages_with_totals(app: Sphinx, env: BuildEnvironment) -> list[str]:
+def pages_to_rewrite(app: Sphinx, env: BuildEnvironment) -> list[str]:
     """These change with the pages that they count."""
-    return [page for page in env.found_docs if next(env.get_doctree(page).findall(total), None)]
+    return sorted(pages_with_totals(env))
 
 
 def seconds(env: BuildEnvironment, page: str) -> float:
@@ -114,6 +123,7 @@ class ExerciseTimeRole(SphinxRole):
     """{exercise-time}."""
 
     def run(self):
+        self.env.note_reread()  # the page does not change when the exercises do
         known = {e.label: e for part in exercises(Path(self.env.srcdir)).values() for e in part}
         for label in set(names(self.text)) - set(known):
             warn("there is no exercise %s", label, location=self.get_location())
@@ -190,6 +200,6 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("mistakes", Mistakes)
     app.connect("doctree-read", remember)
     app.connect("env-purge-doc", forget_page)
-    app.connect("env-updated", pages_with_totals)
+    app.connect("env-updated", pages_to_rewrite)
     app.connect("doctree-resolved", fill_in)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

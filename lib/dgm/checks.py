@@ -16,12 +16,11 @@ from itertools import chain
 from numbers import Integral
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
-from .protocols import LatentVariable, given
+from .protocols import LatentVariable, SemiSupervised, classes_of, given
 
 __all__ = [
     "check_data",
@@ -118,7 +117,8 @@ def check_event(model, x: Tensor, y: Tensor | None = None) -> None:
     shape = _shape_of(model)
     if shape is not None:
         check_shape(x, shape)
-        _check_label_type(model, x.shape[: x.dim() - len(shape)], y)
+        if y is not None and classes_of(model):  # else it is not for this model
+            check_integers(y, x.shape[: x.dim() - len(shape)])
 
 
 def check_examples(model, x: Tensor, y: Tensor | None = None, at_least: int = 1) -> None:
@@ -151,8 +151,9 @@ def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
     They cannot if they lie on another device, if x has another event shape or no examples, holds
     values that are not finite, or some that lie outside the model's support: heads skip that check
     for speed, and a likelihood off its support is a number without a meaning, for example a
-    Bernoulli's at a grey pixel. Of a model with classes, labels are integers from 0 to
-    `classes` - 1, or -1, no label, where it can be without.
+    Bernoulli's at a grey pixel. Of a model with classes, y are integers from 0 to `classes` - 1.
+    Only a model that predicts labels, a `protocols.SemiSupervised` one, can do without some of
+    them, y = -1.
 
     >>> from dgm.models import VAE
     >>> check_data(VAE.mlp((1, 8, 8)), torch.full((5, 1, 8, 8), 0.5))
@@ -165,13 +166,15 @@ def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
     if shape is not None and x.shape[1:] != shape:
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected {_written('N', shape)}")
     check_finite("x", x)
-    lowest, classes = 0 if given(model, y) else -1, _classes_of(model)
+    unlabelled = isinstance(model, SemiSupervised)
+    if unlabelled:
+        classes = model.predicted_classes
+    else:
+        given(model, y)  # raises if labels are missing
+        classes = classes_of(model)
     if classes and y is not None:
-        least, most = (int(end) for end in y.aminmax())  # uint8 cannot be compared with -1
-        if least < lowest or most >= classes:
-            raise ValueError(
-                f"y: got labels from {least} to {most}, expected {lowest} to {classes - 1}"
-            )
+        check_integers(y, x.shape[:1])
+        check_range(y, classes, unlabelled)
     if support is not None and not support.check(x).all():
         raise ValueError(
             f"x: got values outside the support ({support}) of the model; for a Bernoulli "
@@ -234,44 +237,77 @@ def one_each(values: Tensor, x: Tensor, who: str) -> Tensor:
     return values
 
 
-def one_hot(y: Tensor, classes: int) -> Tensor:
-    """Labels of any integer type as vectors: (...) -> (..., classes), int64.
-
-    Raises:
-        ValueError: y is not of integers.
-
-    >>> one_hot(torch.tensor([2, 0], dtype=torch.uint8), 3)
-    tensor([[0, 0, 1],
-            [1, 0, 0]])
-    """
-    check_integers(y)
-    return F.one_hot(y.long(), classes)
-
-
-def check_integers(y: Tensor) -> None:
-    """Raise ValueError unless y is a tensor of integers."""
-    if not isinstance(y, Tensor):
-        raise ValueError(f"y: got a {type(y).__name__}, expected a tensor of integer labels")
-    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise ValueError(f"y: got labels of type {y.dtype}, expected integers")
-
-
-def check_labels(y: Tensor | None, classes: int) -> None:
-    """Raise ValueError unless there are integer labels if, and only if, the model has classes."""
-    if y is not None:
-        check_integers(y)
-    if (y is None) != (classes == 0):
-        got = "none" if y is None else f"labels of shape {tuple(y.shape)}"
-        expected = f"labels 0 to {classes - 1}" if classes else "none: it was built without classes"
-        raise ValueError(f"y: got {got}, expected {expected}")
-
-
 def readable(x: Tensor) -> bool:
     """Whether the values of x can be looked at without waiting for them.
 
     On an accelerator that would hold up every update; there, `fit` checks the first batch.
     """
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+# ------------------------------------------------------------------ labels
+
+
+def check_labels(
+    y: Tensor | None,
+    classes: int,
+    batch: Sequence[int] | None = None,
+    unlabelled: bool = False,
+) -> None:
+    """Raise ValueError unless y are labels for a model of so many classes, one per example.
+
+    They are integers of any type from 0 to classes - 1 and, where examples may be unlabelled, -1;
+    for 0 classes there must be none. Values are looked at where nobody waits for them.
+
+    Args:
+        batch: the shape that y must have; None for any.
+
+    >>> check_labels(torch.tensor([3, -1]), 10, (2,))
+    Traceback (most recent call last):
+    ValueError: y: got labels from -1 to 3, expected 0 to 9; -1 is an example without a label
+    >>> check_labels(torch.tensor([3, -1]), 10, (2,), unlabelled=True)
+    """
+    if not classes:
+        if y is not None:
+            raise ValueError("y: got labels, expected None: the model was built without classes")
+        return
+    if y is None:
+        lowest = -1 if unlabelled else 0
+        raise ValueError(f"y: got None, expected labels from {lowest} to {classes - 1}")
+    check_integers(y, batch)
+    if readable(y):
+        check_range(y, classes, unlabelled)
+
+
+def check_integers(y: Tensor, batch: Sequence[int] | None = None) -> None:
+    """Raise ValueError unless y is a tensor of integers, of this shape. Nothing is read."""
+    if not isinstance(y, Tensor):
+        raise ValueError(f"y: got a {type(y).__name__}, expected a tensor of integer labels")
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise ValueError(f"y: got labels of type {y.dtype}, expected integers")
+    if batch is not None:
+        check_label_shape(y.shape, batch)
+
+
+def check_label_shape(shape: Sequence[int], batch: Sequence[int]) -> None:
+    """Raise ValueError unless labels of this shape are one for each example of the batch."""
+    if tuple(shape) != tuple(batch):
+        raise ValueError(
+            f"y: got shape {tuple(shape)}, expected {tuple(batch)}, one label per example"
+        )
+
+
+def check_range(y: Tensor, classes: int, unlabelled: bool = False) -> None:
+    """Raise ValueError unless y are integers from 0, or -1 if unlabelled, to classes - 1."""
+    if y.numel() == 0:
+        return
+    least, most = (int(end) for end in y.aminmax())  # uint8 cannot be compared with -1
+    lowest = -1 if unlabelled else 0
+    if least < lowest or most >= classes:
+        hint = "; -1 is an example without a label" if least == -1 < lowest else ""
+        raise ValueError(
+            f"y: got labels from {least} to {most}, expected {lowest} to {classes - 1}{hint}"
+        )
 
 
 # ------------------------------------------------------------------ what a model is
@@ -307,16 +343,16 @@ def support_of_decoder(model: LatentVariable) -> Constraint:
 
 @torch.no_grad()
 def example_likelihood(model: LatentVariable, x: Tensor | None = None) -> Distribution:
-    """p(x | z) at a draw of the prior and, of a conditional model, the label 0.
+    """p(x | z) at a draw of the prior and, of a model with classes, the label 0.
 
     It shows what a decoder's events are: their shape and their support. Looking draws no number
     that anybody else would have drawn, and moves no statistics of a normalisation.
     """
     like = _like(model, torch.empty(0) if x is None else x)
-    label = given(model, torch.zeros(1, dtype=torch.long, device=like.device))
+    condition = given(model, torch.zeros(1, dtype=torch.long, device=like.device))
     devices = [like.device] if like.device.type == "cuda" else []
     with evaluating(model), torch.random.fork_rng(devices):
-        return model.likelihood(model.prior(**label).sample((1,)), **label)
+        return model.likelihood(model.prior(**condition).sample((1,)), **condition)
 
 
 @contextmanager
@@ -339,12 +375,6 @@ def _shape_of(model) -> tuple[int, ...] | None:
     if isinstance(shape, Integral):
         return (int(shape),)
     return tuple(shape) if isinstance(shape, tuple | list) else None
-
-
-def _classes_of(model) -> int:
-    """How many classes a model has; 0 if its labels are something else, or none."""
-    classes = getattr(model, "classes", 0)
-    return classes if isinstance(classes, Integral) else 0
 
 
 def _support_of(model) -> Constraint | None:
@@ -375,15 +405,4 @@ def _check_type(model, x: Tensor) -> None:
         raise ValueError(
             f"x: got {x.dtype}, expected {dtype}, the model's: convert one, "
             "for example by x.float() or model.double()"
-        )
-
-
-def _check_label_type(model, batch: Sequence[int], y: Tensor | None) -> None:
-    """Labels are looked at if the model has classes; what others do with y is their own affair."""
-    if y is None or not _classes_of(model):
-        return
-    check_integers(y)
-    if y.shape != batch:
-        raise ValueError(
-            f"y: got shape {tuple(y.shape)}, expected {tuple(batch)}, one label per example"
         )

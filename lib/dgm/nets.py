@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .checks import check_labels, event_shape, image_shape, integer, sizes
+from .checks import check_label_shape, check_labels, event_shape, image_shape, integer, sizes
 
 
 class Features(nn.Sequential):
@@ -61,6 +61,8 @@ class BesideVector(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor):
         x = x.flatten(-self.dims)  # (..., D)
+        # draws lead, and share their labels
+        check_label_shape(label.shape[:-1], x.shape[:-1][-max(label.dim() - 1, 1) :])
         label = label.expand(*x.shape[:-1], -1)  # (..., classes)
         return self.network(torch.cat([x, label], -1))
 
@@ -163,10 +165,10 @@ def to_event(
     return nn.Sequential(*layers, nn.Unflatten(-3, full[:-2])) if n > 1 else layers[0]
 
 
-class Label(nn.Module):
+class ClassEmbedding(nn.Module):
     """A learned vector per class, to be added to a layer: labels (B,) -> (B, width).
 
-    Without classes it is a vector of zeros, (1, width), that takes no label.
+    Without classes it is a vector of zeros, (1, width), and y is None.
     """
 
     def __init__(self, classes: int, width: int):
@@ -177,6 +179,6 @@ class Label(nn.Module):
         else:
             self.register_buffer("zero", torch.zeros(1, width), persistent=False)
 
-    def forward(self, y: Tensor | None) -> Tensor:
-        check_labels(y, self.classes)
+    def forward(self, y: Tensor | None, batch: int) -> Tensor:
+        check_labels(y, self.classes, (batch,))
         return self.vectors(y.long()) if self.classes else self.zero

@@ -5,9 +5,15 @@ methods. A class belongs to a protocol when it has the methods; it need not inhe
 
     Generative        can draw samples                       (a GAN's generator)
     Tractable         ... and evaluate log p(x) exactly      (mixtures, PPCA, autoregressive models)
-    LatentVariable    ... or has the parts of p(x, z)        (variational autoencoders)
+    LatentVariable    ... or has the parts of p(x, z)        (variational autoencoders, M2)
     Energy            knows log p(x) up to a constant        (Boltzmann machines, mixtures)
     Denoiser          knows what a noisy x was               (diffusion models)
+    SemiSupervised    can say which label an example has     (M2, the prediction-constrained VAE)
+
+**Labels.** Every model has `classes`, 0 where it takes no label. A model with classes is one of
+p(x | y): its methods take `y=`, (B,) integers from 0 to classes - 1, and so do objectives and
+evaluations, which hand it on by `given`. y = -1 is an example without a label: what learns from
+labels leaves it out, or raises `ValueError`.
 
 >>> import math, torch
 >>> from dgm.protocols import Tractable
@@ -18,6 +24,7 @@ methods. A class belongs to a protocol when it has the methods; it need not inhe
 True
 """
 
+from numbers import Integral
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -46,8 +53,7 @@ class Tractable(Generative, Protocol):
 class LatentVariable(Generative, Protocol):
     """p(x, z) = p(z) p(x | z), with an approximate posterior q(z | x).
 
-    A conditional model, one with an attribute `conditional` that is true, takes labels `y=` (B,) in
-    all of its methods: p(x, z | y) = p(z | y) p(x | z, y), and q(z | x, y).
+    With classes it is p(x, z | y) = p(z | y) p(x | z, y), and q(z | x, y).
 
     Equation: def-latent-variable-model
     """
@@ -103,18 +109,46 @@ class Denoiser(Protocol):
         ...
 
 
+@runtime_checkable
+class SemiSupervised(Protocol):
+    """A model that predicts labels, and can therefore learn from examples without one, y = -1.
+
+    Attributes:
+        predicted_classes: how many classes there are to choose from. (`classes` is how many it can
+            be given, as any model: all of them in M2, none in a prediction-constrained VAE.)
+    """
+
+    predicted_classes: int
+
+    def classify(self, x: Tensor) -> Distribution:
+        """A distribution over the labels: (B, *event) -> batch shape (B,)."""
+        ...
+
+
+def classes_of(model) -> int:
+    """How many classes a model has; 0 if it says nothing of them, or means something else."""
+    classes = getattr(model, "classes", 0)
+    return int(classes) if isinstance(classes, Integral) else 0
+
+
 def given(model, y: Tensor | None) -> dict[str, Tensor]:
-    """The keyword `y` that the methods of a conditional model take, and nothing for others.
+    """The keyword `y` for the methods of a model with classes, and nothing for those of others.
+
+    Batches of labelled data can therefore go to any model: one without classes is given x alone.
 
     Raises:
-        ValueError: the model is conditional, and there are no labels.
+        ValueError: the model has classes, and there are no labels.
 
     >>> from dgm.models import VAE, ConditionalVAE
-    >>> given(VAE.mlp((2,)), None), given(ConditionalVAE.mlp((2,)), 3)
+    >>> given(VAE.mlp((2,)), 3), given(ConditionalVAE.mlp((2,)), 3)
     ({}, {'y': 3})
     """
-    if not getattr(model, "conditional", False):
+    classes = classes_of(model)
+    if not classes:
         return {}
     if y is None:
-        raise ValueError(f"y: got None, expected labels (B,): {type(model).__name__} needs them")
+        raise ValueError(
+            f"y: got None, expected labels (B,) from 0 to {classes - 1}: "
+            f"{type(model).__name__} needs them"
+        )
     return {"y": y}

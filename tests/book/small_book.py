@@ -11,24 +11,30 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 
-def build(folder: Path, files: dict[str, str | dict], extension: str) -> tuple[str, dict[str, str]]:
-    """Build with one of the book's extensions: the warnings, and the pages by name.
+def build(
+    folder: Path, files: dict[str, str | dict], *extensions: str, parser="myst_parser", status=None
+) -> tuple[str, dict[str, str]]:
+    """Build with some of the book's extensions: the warnings, and the pages by name.
 
-    Files are text, or objects that become JSON, by their path below the book.
+    Files are text, or objects that become JSON, by their path below the book. Those that are there
+    already, with this content, stay as they are.
     """
     source, out, warnings = folder / "book", folder / "out", StringIO()
     for name, content in files.items():
         path = source / name
         path.parent.mkdir(parents=True, exist_ok=True)
         text = content if isinstance(content, str) else json.dumps(content)
-        path.write_text(text, encoding="utf-8")
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
     settings = {
-        "extensions": ["myst_parser", extension],
+        "extensions": [parser, *extensions],
         "myst_enable_extensions": ["colon_fence", "dollarmath"],
     }
+    if parser == "myst_nb":
+        settings["nb_execution_mode"] = "off"
     with patch_docutils(), docutils_namespace():
         app = Sphinx(
-            source, None, out, folder / "trees", "html", settings, status=None, warning=warnings
+            source, None, out, folder / "trees", "html", settings, status=status, warning=warnings
         )
         app.build()
     pages = {path.stem: path.read_text(encoding="utf-8") for path in out.glob("*.html")}

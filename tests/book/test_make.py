@@ -36,7 +36,7 @@ def clone(tmp_path):
 
 def make(clone: Path, *arguments: str, **environment: str) -> list[list[str]]:
     """The programs that were called, each with its arguments and its DGM_DATA and DGM_DATASET."""
-    ours = ("DGM_", "MAKE", "MFLAGS")
+    ours = ("DGM_", "MAKE", "MFLAGS", "CHAPTER", "FORCE")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     calls = clone.parent / "calls"
     subprocess.run(
@@ -109,3 +109,47 @@ def test_a_clone_is_set_up_by_any_python(clone, python):
     calls = make(clone, ".venv/installed", "PYTHON=" + python.format(home=home), HOME=home)
     assert [call[0] for call in calls] == ["python3", "python3", "pip", "pip", "pip"]
     assert (clone / ".venv" / "installed").exists()
+
+
+# ---------------------------------------------------------------- what is run again
+
+
+def called(clone: Path, *arguments: str, **environment: str) -> list[str]:
+    return [" ".join(call[:-2]) for call in make(clone, *arguments, **environment)]
+
+
+def test_nbval_takes_the_runs_of_the_build_that_comes_before_it(clone):
+    calls = called(clone, "test", CI="")
+    build, nbval, site = calls[-3:]
+    assert build.startswith("jupyter-book build book -W -n") and "--all" not in build
+    assert "--kept-runs" in nbval and nbval.endswith(" book")
+    assert site == "pytest tests/book/test_site.py"
+
+
+@pytest.mark.parametrize("setting", [{"CI": "true"}, {"CI": "", "FORCE": "1"}])
+def test_nbval_runs_every_chapter_in_ci_and_when_forced(clone, setting):
+    (nbval,) = [call for call in called(clone, "test", **setting) if "--nbval-lax" in call]
+    assert "--kept-runs" not in nbval and nbval.endswith(" -n 2 --dist loadscope book")
+
+
+def test_one_chapter_can_be_tested(clone):
+    (clone / "book").mkdir()
+    (clone / "book" / "05-vae.ipynb").touch()
+    first, build, nbval, site = called(clone, "test", "CHAPTER=05-vae", CI="")
+    assert first.startswith("pytest tests/equations tests/exercises/test_exercises.py")
+    assert first.endswith("-k 05-vae or test_05_vae.py")
+    assert build.startswith("jupyter-book build book")
+    assert nbval.endswith("--kept-runs book/05-vae.ipynb")
+    assert site == "pytest tests/book/test_site.py -k 05-vae"
+
+
+@pytest.mark.parametrize("target", ["test", "book"])
+def test_an_unknown_chapter_is_named(clone, target):
+    (clone / "book").mkdir()
+    for name in ("04-estimators", "05-vae"):
+        (clone / "book" / f"{name}.ipynb").touch()
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        make(clone, target, "CHAPTER=05-vea")
+    expected = "CHAPTER: got 05-vea, expected one of 04-estimators 05-vae"
+    assert expected in failure.value.stderr
+    assert not (clone.parent / "calls").exists()

@@ -388,7 +388,6 @@ def test_the_conditional_bound_and_its_gap():
         assert torch.isclose(log_p, reconstruction - rate + gap, atol=1e-9)
         condition = tensor([c])  # of the classes, the only one
         model = SimpleNamespace(
-            conditional=True,
             classes=1,
             prior=lambda y, c=condition: Independent(Normal(c[y, None], 1), 1),
             posterior=lambda x, y, m=mean, s=sd: Independent(Normal([[m]], [[s]]), 1),

@@ -148,16 +148,11 @@ def vectors(mean, scale):
 
 def as_m2(c=C, w=W, means=MEANS, scales=SCALES, q_y=Q_Y):
     """The model on a line as the library's objectives take it."""
-    vae = SimpleNamespace(
-        conditional=True,
+    return SimpleNamespace(
         classes=3,
         prior=lambda y: vectors(torch.zeros(y.shape), 1.0),
         posterior=lambda x, y: vectors(means[y], scales[y, None]),
         likelihood=lambda z, y: vectors(c[y] + w[y] * z[..., 0], 1.0),
-    )
-    return SimpleNamespace(
-        vae=vae,
-        classes=3,
         prior_y=lambda: Categorical(probs=PI),
         classify=lambda x: Categorical(probs=q_y.expand(len(x), -1)),
     )
@@ -341,7 +336,7 @@ def test_one_copy_of_a_label_is_a_bound_of_the_joint():
         assert gap > 0.01
         assert torch.isclose(reconstruction - rate + label, log_p - gap, atol=1e-7)
         model = SimpleNamespace(
-            classes=2,
+            predicted_classes=2,
             prior=lambda: vectors(torch.zeros(()), 1.0),
             posterior=lambda x: Independent(NodeByNode(mean, scale), 1),
             likelihood=lambda z: vectors(1.3 * z[:, 0], 0.7),

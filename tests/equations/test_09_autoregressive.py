@@ -324,9 +324,9 @@ def test_what_is_left_of_the_product_is_the_conditional_law():
         for beginning in product((0.0, 1.0), repeat=3):
             agrees = (flat[:, first] == torch.tensor(beginning)).all(1)
             torch.testing.assert_close(factors[agrees], p[agrees] / p[agrees].sum())
-    given = torch.full((6,), torch.nan)
-    given[first] = torch.tensor(beginning)
-    drawn = model.sample(8000, given=given.view(model.shape)).flatten(1)
+    observed = torch.full((6,), torch.nan)
+    observed[first] = torch.tensor(beginning)
+    drawn = model.sample(8000, observed=observed.view(model.shape)).flatten(1)
     for x, share in zip(flat[agrees], (p[agrees] / p[agrees].sum()).tolist(), strict=True):
         frequency = (drawn == x).all(1).double().mean().item()
         assert abs(frequency - share) < 4 * (share * (1 - share) / 8000) ** 0.5

@@ -204,20 +204,20 @@ def test_completion_draws_from_the_conditional_law(cls):
     p = model.log_prob(x).exp().detach()
     agrees = (x[:, 0, 0] == torch.tensor([1.0, 0.0])).all(1)
     p = torch.where(agrees, p, 0) / p[agrees].sum()
-    assert z_scores(model.sample(10_000, given=known), x, p).abs().max() < 4
+    assert z_scores(model.sample(10_000, observed=known), x, p).abs().max() < 4
 
 
 def test_completion_of_many_and_of_integers():
     model = build(NADE, (4,), levels=3, order=(3, 2, 1, 0))
     given = torch.tensor([[-1, -1, 0, 2], [-1, 1, 1, 1], [-1, -1, -1, -1]])
-    x = model.indices(model.sample(3, given=given))
+    x = model.indices(model.sample(3, observed=given))
     assert (x[given >= 0] == given[given >= 0]).all()
     torch.manual_seed(1)
-    nothing = model.sample(3, given=torch.full((4,), torch.nan))
+    nothing = model.sample(3, observed=torch.full((4,), torch.nan))
     torch.manual_seed(1)
     assert model.sample(3).equal(nothing)
     whole = torch.tensor([0.0, 0.5, 1.0, 0.5])
-    assert model.sample(2, given=whole).equal(whole.expand(2, 4))
+    assert model.sample(2, observed=whole).equal(whole.expand(2, 4))
 
 
 def test_labels_choose_the_distribution_that_is_sampled():
@@ -353,7 +353,7 @@ def test_forward_backward_and_sample_on_the_meta_device(cls):
 @every_model
 def test_bad_input(cls):
     shape = (1, 5, 5)
-    model, labelled = cls(shape, levels=3, **ALL[cls]), cls(shape, classes=2, **ALL[cls])
+    model = cls(shape, levels=3, **ALL[cls])
     x = torch.zeros(2, *shape)
     backwards = torch.full(shape, torch.nan)
     backwards[:, -1] = 1  # the last row is known, and the first is not
@@ -367,17 +367,10 @@ def test_bad_input(cls):
         (lambda: model.conditionals(x - 1), "x: got values that are not on the grid"),
         (lambda: model.log_prob(x[0]), r"x: got shape \(1, 5, 5\), expected \(B, 1, 5, 5\)"),
         (lambda: model.log_prob(x.flatten(1)), r"x: got shape \(2, 25\)"),
-        (lambda: model.log_prob(x, torch.zeros(2).long()), "y: got labels .* expected none"),
-        (lambda: labelled.log_prob(x), "y: got none, expected labels 0 to 1"),
-        (lambda: labelled.sample(2), "y: got none, expected labels 0 to 1"),
-        (lambda: labelled(x), "y: got none, expected labels 0 to 1"),
-        (lambda: labelled.log_prob(x, torch.tensor([0, 2])), "y: got labels out of range"),
-        (lambda: labelled.log_prob(x, torch.tensor([0])), r"y: got shape \(1,\), expected \(2,\)"),
-        (lambda: labelled.sample(2, torch.tensor([0])), r"y: got shape \(1,\), expected \(2,\)"),
-        (lambda: model.sample(2, given=x[0] + 0.3), "given: expected 3 levels.* or nan"),
-        (lambda: model.sample(2, given=x.long() - 2), "given: expected 3 levels.* or -1"),
-        (lambda: model.sample(3, given=x), r"given: got shape \(2, 1, 5, 5\)"),
-        (lambda: model.sample(2, given=backwards), "given: .* known to come first"),
+        (lambda: model.sample(2, observed=x[0] + 0.3), "observed: expected 3 levels.* or nan"),
+        (lambda: model.sample(2, observed=x.long() - 2), "observed: expected 3 levels.* or -1"),
+        (lambda: model.sample(3, observed=x), r"observed: got shape \(2, 1, 5, 5\)"),
+        (lambda: model.sample(2, observed=backwards), "observed: .* observed to come first"),
     ]:
         with pytest.raises(ValueError, match=message):
             act()

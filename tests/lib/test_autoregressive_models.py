@@ -165,7 +165,7 @@ def test_order_agnostic_training_serves_orders_that_were_not_asked_for():
         assert model.reordered(order).log_prob(x).mean().item() > -1.6  # the best is -log 4 = -1.39
     # what is known comes first, wherever it is
     given = torch.tensor([torch.nan, 1.0, 1.0])
-    assert model.reordered((1, 2, 0)).sample(200, given=given)[:, 0].mean() < 0.2
+    assert model.reordered((1, 2, 0)).sample(200, observed=given)[:, 0].mean() < 0.2
 
 
 def test_training_the_ensemble_trains_its_network():

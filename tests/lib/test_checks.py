@@ -1,6 +1,5 @@
 """What is no data of a model is refused, everywhere, before it becomes a number."""
 
-import copy
 from functools import partial
 
 import numpy as np
@@ -243,17 +242,6 @@ def test_data_have_one_leading_dimension():
         checks.check_data(models.PCA((2,)), torch.zeros(3, 5, 2))
 
 
-def test_only_where_it_can_be_without_is_a_label_hidden():
-    for name, lowest in {"M2": -1, "PCVAE": -1, "ConditionalVAE": 0, "NADE": 0}.items():
-        model = MODELS[name]()
-        x, y = data(model)
-        checks.check_data(model, x, y)
-        if lowest:
-            checks.check_data(model, x, y * 0 - 1)
-        with pytest.raises(ValueError, match=f"y: got labels from .*, expected {lowest} to 2"):
-            checks.check_data(model, x, y * 0 + lowest - 1)
-
-
 def test_values_are_looked_at_where_nobody_waits_for_them():
     assert checks.readable(torch.zeros(1))
     assert not checks.readable(torch.zeros(1, device="meta"))
@@ -285,51 +273,6 @@ def test_the_cheap_check_computes_nothing(name):
         checks.examples((x, y))
         checks.one_each(y, x, "objective")
     assert operations.names == []
-
-
-# ---------------------------------------------------------------- labels
-
-
-LABELLED = {
-    "ConditionalVAE": objectives.elbo,
-    "M2": objectives.m2,
-    "PCVAE": objectives.prediction_constrained,
-    "NADE": objectives.log_likelihood,
-}
-
-
-@pytest.mark.parametrize("name", LABELLED)
-def test_labels_are_integers_of_any_width_one_each(name):
-    model, objective = MODELS[name](), LABELLED[name]
-    x, y = data(model)
-    torch.manual_seed(0)
-    expected = objective(model, x, y)
-    for kind in (torch.uint8, torch.int8, torch.int16, torch.int32):
-        torch.manual_seed(0)
-        torch.testing.assert_close(objective(model, x, y.to(kind)), expected)
-        fit(gradient_step(copy.deepcopy(model), objective), [(x, y.to(kind))], 1, progress=False)
-    for wrong in (y.float(), y[:, None], y == 0, y.numpy(), None):
-        with pytest.raises(ValueError, match="y: "):
-            objective(model, x, wrong)
-    with pytest.raises(ValueError, match="y: got"):
-        fit(gradient_step(model, objective), [(x, y + 1)], 1, progress=False)
-
-
-@pytest.mark.parametrize("make", [models.Generator.mlp, models.Critic.mlp])
-def test_labels_of_players(make):
-    model = make(SHAPE, classes=3)
-    x = torch.zeros(3, 32) if isinstance(model, models.Generator) else torch.zeros(3, *SHAPE)
-    y = torch.tensor([2, 0, 1])
-    assert torch.equal(model(x, y), model(x, y.to(torch.uint8)))
-    with pytest.raises(ValueError, match="y: got labels of type torch.float32"):
-        model(x, y.float())
-
-
-def test_what_a_model_without_classes_gets_beside_x_is_its_own_affair():
-    """Noise that travels in the batch, for example."""
-    model = MODELS["VAE"]()
-    x, _ = data(model)
-    checks.check_data(model, x, torch.randn(4, 5))
 
 
 # ---------------------------------------------------------------- sizes, batches
@@ -453,27 +396,6 @@ def test_channels_last_are_refused_by_the_models_themselves(name):
     LAID_OUT[name](model)(x)
     with pytest.raises(ValueError, match="x: got shape"):
         LAID_OUT[name](model)(x.permute(0, 2, 3, 1))
-
-
-@pytest.mark.parametrize("name", ["VAE", "ConditionalVAE", "Autoencoder"])
-def test_a_label_for_each_example_or_none(name):
-    """Fewer would drop the examples after the last of them."""
-    model = MODELS[name]()
-    x, y = data(model)
-    asked = [evaluate.encode]
-    if name != "Autoencoder":
-        asked += [evaluate.importance_weighted, evaluate.rate_distortion, evaluate.active_units]
-    for ask in asked:
-        with pytest.raises(ValueError, match="y: got shape"):
-            ask(model, x, y[:2])
-    with pytest.raises(ValueError, match="y: got shape"):
-        evaluate.mean_log_prob(MODELS["PPCA"](), x, y[:2])
-
-
-def test_a_critic_takes_a_label_for_each():
-    critic = models.Critic.mlp((2,), classes=3)
-    with pytest.raises(ValueError, match=r"y: got shape \(2,\), expected \(4,\)"):
-        critic(X, torch.tensor([0, 1]))
 
 
 @pytest.mark.parametrize(

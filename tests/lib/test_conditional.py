@@ -11,11 +11,10 @@ from torch import nn
 from torch.distributions.kl import kl_divergence
 from torch.nn import functional as F
 
-from dgm import heads, models, protocols
-from dgm.checks import check_data
+from dgm import heads
 from dgm.estimators import exact
 from dgm.models import ConditionalVAE
-from dgm.objectives import dreg, elbo, fisher, free_bits, iwae
+from dgm.objectives import dreg, elbo, free_bits, iwae
 from dgm.train import fit, gradient_step
 
 SHAPE = (1, 8, 8)
@@ -197,33 +196,6 @@ def test_a_conditional_sample_has_the_mean_of_its_class(linear):
     y = torch.tensor([1]).expand(20_000)
     (law,) = exact_laws(linear, y[:1])
     assert standard_errors_off(linear.sample(20_000, y), law[0].detach()) < 4
-
-
-def test_missing_and_impossible_labels_are_refused():
-    model, x = ConditionalVAE.mlp((3,), classes=4), torch.ones(2, 3)
-    assert isinstance(model, protocols.LatentVariable)
-    for objective in (elbo, iwae, dreg, free_bits, fisher):
-        with pytest.raises(ValueError, match="y: got None, expected labels .B,.: ConditionalVAE"):
-            objective(model, x)
-    with pytest.raises(ValueError, match=r"y: got shape \(3,\), expected \(2,\)"):
-        model.sample(2, y=torch.tensor([0, 1, 2]))
-    check_data(model, x, torch.tensor([0, 3]))
-    for y in ([0, 4], [-1, 0]):
-        with pytest.raises(ValueError, match="y: got labels from .*, expected 0 to 3"):
-            check_data(model, x, torch.tensor(y))
-    with pytest.raises(ValueError, match="y: got None"):
-        check_data(model, x)
-    with pytest.raises(ValueError, match="outside the support"):
-        check_data(model, x / 2, torch.tensor([0, 3]))
-
-
-def test_models_without_labels_are_not_given_any():
-    model, x, y = models.VAE.mlp((3,)), torch.ones(2, 3), torch.tensor([0, 5])
-    for objective in (elbo, free_bits):
-        torch.manual_seed(1)
-        with_labels = objective(model, x, y)
-        torch.manual_seed(1)
-        assert torch.equal(with_labels, objective(model, x))
 
 
 def test_training_learns_what_the_label_says():

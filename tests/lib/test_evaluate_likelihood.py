@@ -302,7 +302,7 @@ def test_active_units_are_those_whose_mean_moves():
 class Shifted(Factor):
     """x = W z + a shift by the label + sigma eps: given y, x less its shift is a `Factor`'s."""
 
-    conditional = True
+    classes = 2
     shifts = torch.tensor([[0.0, 1.0, 0.0, 2.0], [3.0, 0.0, -1.0, 0.0]], dtype=torch.float64)
 
     def prior(self, y):
@@ -376,13 +376,6 @@ X = torch.zeros(3, 4, dtype=torch.float64)
         (lambda: evaluate.active_units(Factor(), X[:1]), "x: got 1 examples"),
         (lambda: evaluate.active_units(Factor(), X, threshold=-1), "threshold: got -1"),
         (lambda: evaluate.aggregate_posterior(Factor(), X, k=1), "k: got 1"),
-        (lambda: evaluate.importance_weighted(Shifted(), X), "y: got None"),
-        (lambda: evaluate.encode(Shifted(), X), "y: got None"),
-        (lambda: evaluate.rate_distortion(Shifted(), X, torch.tensor([0, 1])), "y: got shape"),
-        (
-            lambda: evaluate.aggregate_posterior(Shifted(), X, torch.tensor([0, 1, 1])),
-            r"y: got labels \[0, 1\]",
-        ),
         (lambda: evaluate.mean_and_error(X), "values: got shape"),
         (lambda: evaluate.mean_and_error(X[0, :1]), "values: got shape"),
     ],

@@ -20,7 +20,7 @@ from torch.distributions import Normal
 from dgm import figures, heads, nets
 from dgm.evaluate import nearest_distance
 from dgm.figures import _distribution_1d, _frames, _latent_plane, _network
-from dgm.figures._encode import to_base64
+from dgm.figures._formats import to_base64
 from dgm.models import PCA, Autoencoder
 
 JS = resources.files(figures).joinpath("figures.js")
@@ -321,8 +321,8 @@ def test_matplotlib_figures_are_closed_and_compact():
 def test_pictures_are_compressed_with_loss_only_if_they_must_be():
     noise = np.random.default_rng(0).random((100, 100))
     images = [_frames._image(noise)[0]]
-    assert _frames._encode(images, limit=400_000)[1] == {"lossless": True}
-    blobs, encoding = _frames._encode(images, limit=10_000)
+    assert _frames._compressed(images, limit=400_000)[1] == {"lossless": True}
+    blobs, encoding = _frames._compressed(images, limit=10_000)
     assert encoding == {"lossless": True, "levels": 16}
     kept = np.asarray(Image.open(io.BytesIO(blobs[0])).convert("RGB"))
     change = np.abs(kept.astype(int) - np.asarray(images[0]))
@@ -333,7 +333,7 @@ def test_pictures_are_compressed_with_loss_only_if_they_must_be():
     soft = (
         np.stack([np.outer(x, x), np.outer(1 - x, x), np.outer(x, 1 - x)], 2) + noise[..., None] / 9
     )
-    assert _frames._encode([_frames._image(soft)[0]], limit=6_000)[1] == {"quality": 80}
+    assert _frames._compressed([_frames._image(soft)[0]], limit=6_000)[1] == {"quality": 80}
 
 
 def test_labels_stand_beside_the_sliders_and_numpy_numbers_are_numbers():

@@ -130,16 +130,6 @@ def test_labels_choose_what_is_made_and_how_it_is_judged():
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: Generator.mlp((2,), classes=3).sample(4), "y: got none, expected labels 0 to 2"),
-        (
-            lambda: Generator.mlp((2,)).sample(4, torch.zeros(4, dtype=torch.long)),
-            r"y: got labels of shape \(4,\), expected none",
-        ),
-        (lambda: Critic.mlp((2,), classes=3)(torch.zeros(4, 2)), "y: got none"),
-        (
-            lambda: Critic.mlp((2,))(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long)),
-            "y: got labels",
-        ),
         (lambda: Generator.mlp((2,), latent=0), "latent: got 0, expected an integer"),
     ],
 )

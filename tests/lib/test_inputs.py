@@ -148,26 +148,6 @@ def test_components_that_are_known():
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
-def test_labels_of_any_integer_type(name):
-    model, x = SEQUENCES[name](PIXELS, classes=3), binary()
-    y = torch.arange(6) % 3
-    expected = model.log_prob(x, y)
-    for dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
-        assert torch.equal(model.log_prob(x, y.to(dtype)), expected)
-        assert model.sample(6, y=y.to(dtype)).shape == (6, *PIXELS)
-    for bad, message in (
-        (y.float(), "y: got labels of type torch.float32, expected integers"),
-        (y.numpy(), "y: got a ndarray"),
-        (y[:, None], r"y: got shape \(6, 1\), expected \(6,\)"),
-        (y - 1, "y: got labels out of range, expected 0 to 2"),
-        (None, "y: got none, expected labels 0 to 2"),
-    ):
-        for call in (lambda y: model.log_prob(x, y), lambda y: model.sample(6, y=y)):
-            with pytest.raises(ValueError, match=message):
-                call(bad)
-
-
-@pytest.mark.parametrize("name", SEQUENCES)
 def test_x_of_sequences(name):
     model, x = SEQUENCES[name](PIXELS), binary()
     assert torch.equal(model.log_prob(x.byte()), model.log_prob(x))  # tokens

@@ -421,11 +421,11 @@ def test_as_many_components_as_points():
         ),
         (
             lambda: BernoulliMixture((2,), 3).fit(torch.ones(4, 2), torch.tensor([0, 1, 2, 3])),
-            "y: got .* from 0 to 2",
+            "y: got .* expected 0 to 2",
         ),
         (
             lambda: BernoulliMixture((2,), 3).fit(torch.ones(4, 2), torch.tensor([0, 1, 2])),
-            r"y: got shape \(3,\) for 4 examples",
+            r"y: got shape \(3,\), expected \(4,\)",
         ),
         (lambda: BernoulliMixture((2,), 3).logistic(), "components: got 3, expected 2"),
     ],

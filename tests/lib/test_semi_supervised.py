@@ -12,11 +12,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from dgm import data, heads, labels, protocols
-from dgm.checks import check_data
 from dgm.estimators import exact
 from dgm.evaluate import encode
 from dgm.models import M1, M2, PCVAE, VAE, ConditionalVAE
-from dgm.models.semi_supervised import Labels
+from dgm.models.semi_supervised import SoftmaxRegression
 from dgm.objectives import elbo, labelled_bound, m2, prediction_constrained, unlabelled_bound
 from dgm.objectives.semi_supervised import of_labelled, weights
 from dgm.train import History, fit, gradient_step, load_checkpoint, save_checkpoint
@@ -50,7 +49,7 @@ def tiny():
     vae = ConditionalVAE.mlp(
         (4,), latent=4, hidden=(5,), classes=3, posterior=heads.OneHotCategorical
     )
-    return scatter(M2(vae, nn.Sequential(nn.Linear(4, 6), nn.Tanh(), Labels(6, 3))))
+    return scatter(M2(vae, nn.Sequential(nn.Linear(4, 6), nn.Tanh(), SoftmaxRegression(6, 3))))
 
 
 @torch.no_grad()
@@ -436,17 +435,6 @@ MODELS = {
 def model_and_objective(request):
     make, objective = MODELS[request.param]
     return make(SHAPE), objective
-
-
-def test_labels_in_a_checked_batch(model_and_objective):
-    model, _ = model_and_objective
-    x = torch.ones(3, *SHAPE)
-    check_data(model, x, torch.tensor([-1, 0, 9]))
-    for y in ([-2, 0, 0], [0, 0, 10]):
-        with pytest.raises(ValueError, match="y: got labels from .*, expected -1 to 9"):
-            check_data(model, x, torch.tensor(y))
-    with pytest.raises(ValueError, match="outside the support"):
-        check_data(model, x / 2, torch.tensor([-1, 0, 9]))
 
 
 def test_a_restored_checkpoint_goes_on_as_if_nothing_had_been(model_and_objective, tmp_path):

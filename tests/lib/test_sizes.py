@@ -144,7 +144,7 @@ def test_the_number_of_samples_is_a_positive_integer(name):
         build, sizes = ALL[name]
         model = build(IMAGE, **sizes)
     more = {"steps": 1} if name == "RBM" else {}
-    if getattr(model, "conditional", False):
+    if model.classes:
         more["y"] = torch.zeros(2, dtype=torch.long)
     assert model.sample(np.int64(2), **more).shape == (2, *IMAGE)
     for n in (0, -1, 2.5, True, None):

@@ -145,7 +145,7 @@ def test_models_stay_where_they_are(monkeypatch, place, elsewhere):
     monkeypatch.setenv("DGM_DEVICE", elsewhere)
     sgd, x = partial(SGD, lr=0.1), X.to(place)
     step = gradient_step(
-        VAE.mlp((2,), 1, (4,)).to(place),
+        VAE.mlp((2,), latent=1, hidden=4).to(place),
         elbo,
         optimizer=sgd,
         precision="bf16" if place == "cpu" else "float32",
@@ -271,7 +271,7 @@ def test_a_game_with_everything_is_resumed_exactly(tmp_path):
 def test_going_back_to_the_best_epoch_does_not_bring_back_its_random_numbers():
     draws = []
     for values, patience in (((2.0, 1.0), 5), ((1.0, 2.0), 5)):
-        step, scores = gradient_step(VAE.mlp((2,), 1, (4,)), elbo), iter(values)
+        step, scores = gradient_step(VAE.mlp((2,), latent=1, hidden=4), elbo), iter(values)
         torch.manual_seed(3)
         validate = lambda scores=scores: {"test": next(scores)}  # noqa: E731
         fit(step, [(X.sigmoid().round(),)], 2, validate, patience, progress=False)

@@ -79,7 +79,7 @@ def objectives(model, posterior, likelihood):
 def draw(model, n, device="cpu"):
     """n images from the model itself, with labels: data on the support of any likelihood."""
     y = torch.arange(n, device=device) % 10
-    x = model.sample(n, y=y) if getattr(model, "conditional", False) else model.sample(n)
+    x = model.sample(n, y=y) if model.classes else model.sample(n)
     return x, y
 
 

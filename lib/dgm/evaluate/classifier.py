@@ -19,7 +19,7 @@ class Classifier(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], classes: int, features: int = 32):
         super().__init__()
-        self.shape, self.classes = tuple(shape), classes
+        self.shape = tuple(shape)
         conv = Convolution(width=16).encoder(shape)
         self.network = nn.Sequential(conv, nn.Linear(conv.out_features, features), nn.ReLU())
         self.logits = nn.Linear(features, classes)

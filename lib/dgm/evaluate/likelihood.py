@@ -4,7 +4,7 @@ The evidence log p(x) is estimated by importance sampling. Its lower bound is ta
 into rate and distortion, and the rate into what a code tells about its example and how far the
 codes as a whole lie from the prior.
 
-Of a conditional model every distribution is given the label y as well: log p(x | y) is estimated.
+Of a model with classes every distribution is given the label y as well: log p(x | y) is estimated.
 """
 
 import math
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..checks import check_data, check_examples, check_finite, integer
+from ..checks import check_data, check_examples, check_finite, check_labels, integer
 from ..data import in_batches
 from ..estimators import logmeanexp
 from ..models.codes import encode
 from ..objectives.divergences import closed_form_kl
-from ..protocols import LatentVariable, given
+from ..protocols import LatentVariable, classes_of, given
 
 
 @torch.no_grad()
@@ -41,7 +41,7 @@ def importance_weighted(
     Args:
         model: has `prior`, `posterior` and `likelihood`.
         x: (N, *event).
-        y: labels (N,), for a conditional model.
+        y: labels (N,), for a model with classes.
         k: draws per example.
         chunk: how many codes are decoded at a time.
 
@@ -50,8 +50,8 @@ def importance_weighted(
 
     Raises:
         ValueError: k or chunk is no positive integer, the model is no latent-variable model, there
-            are no examples, x lies outside the support of the likelihood, or a conditional model
-            did not get one label per example.
+            are no examples, x lies outside the support of the likelihood, or a model with
+            classes did not get one label per example.
 
     Equation: def-importance-estimate, eq-importance
 
@@ -70,8 +70,8 @@ def importance_weighted(
 
 def _log_weights(model: LatentVariable, x: Tensor, y: Tensor | None, k: int, chunk: int) -> Tensor:
     """log p(x, z) - log q(z | x) for k draws z of q(z | x): (k, B)."""
-    label = given(model, y)
-    prior, q = model.prior(**label), model.posterior(x, **label)
+    condition = given(model, y)
+    prior, q = model.prior(**condition), model.posterior(x, **condition)
 
     def log_w(z: Tensor) -> Tensor:  # (chunk, B, latent) -> (chunk, B)
         return _log_likelihood(model, z, x, y) + prior.log_prob(z) - q.log_prob(z)
@@ -98,7 +98,7 @@ def rate_distortion(
     Args:
         model: has `prior`, `posterior` and `likelihood`.
         x: (N, *event).
-        y: labels (N,), for a conditional model.
+        y: labels (N,), for a model with classes.
         k: draws per example.
         batch_size: examples at a time, each with its k draws.
 
@@ -119,8 +119,8 @@ def rate_distortion(
     check_data(model, x, y)
     rates, distortions = [], []
     for x_b, y_b in in_batches(x, y, batch_size):
-        label = given(model, y_b)
-        prior, q = model.prior(**label), model.posterior(x_b, **label)
+        condition = given(model, y_b)
+        prior, q = model.prior(**condition), model.posterior(x_b, **condition)
         z = q.sample((k,))  # (k, B, latent)
         rate = closed_form_kl(q, prior)  # (B,)
         rates.append((q.log_prob(z) - prior.log_prob(z)).mean(0) if rate is None else rate)
@@ -141,7 +141,7 @@ def active_units(
 
     Args:
         x: (N, *event), N of at least 2.
-        y: labels (N,), for a conditional model.
+        y: labels (N,), for a model with classes.
         threshold: in units of the prior's variance if that is one.
 
     Returns:
@@ -149,7 +149,7 @@ def active_units(
 
     Raises:
         ValueError: the model is no latent-variable model, there are fewer than two examples, the
-            threshold is negative, or a conditional model did not get one label per example.
+            threshold is negative, or a model with classes did not get one label per example.
 
     Source: Burda, Grosse and Salakhutdinov (2016), arXiv:1509.00519, section 5.2.
 
@@ -193,7 +193,7 @@ def aggregate_posterior(
     Args:
         model: has `prior` and `posterior`.
         x: (N, *event).
-        y: labels (N,), for a conditional model, all the same: every class has an aggregate
+        y: labels (N,), for a model with classes, all the same: every class has an aggregate
             posterior and a prior of its own.
         k: draws per example, at least 2, for the standard errors.
         chunk: how many of the N k draws are compared with all N posteriors at a time.
@@ -219,10 +219,10 @@ def aggregate_posterior(
     _check(model, x, y, k=k, chunk=chunk)
     if k < 2:
         raise ValueError(f"k: got {k}, expected at least 2 draws for a standard error")
-    label = given(model, y)
-    if label and (y != y[0]).any():
+    condition = given(model, y)
+    prior, q = model.prior(**condition), model.posterior(x, **condition)
+    if condition and (y != y[0]).any():
         raise ValueError(f"y: got labels {y.unique().tolist()}, expected examples of one class")
-    prior, q = model.prior(**label), model.posterior(x, **label)
     z = q.sample((k,))  # (k, N, latent)
     own = q.log_prob(z)  # (k, N)
     marginal = torch.cat([_log_mixture(q, part) for part in z.flatten(0, 1).split(chunk)])  # (k N,)
@@ -255,6 +255,7 @@ def _check(model, x: Tensor, y: Tensor | None, at_least: int = 1, **counts: int)
         )
     for name, count in counts.items():
         integer(name, count)
-    given(model, y)  # raises if labels are missing
     check_examples(model, x, y, at_least)
+    if given(model, y):
+        check_labels(y, classes_of(model), x.shape[:1])
     check_finite("x", x)

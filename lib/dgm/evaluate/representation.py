@@ -4,7 +4,7 @@ Classifiers on codes come from scikit-learn, which is imported when one is fitte
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -127,7 +127,7 @@ def mean_log_prob(
     Args:
         model: has `log_prob`: (B, *event) -> (B,).
         x: (N, *event), N of at least 2.
-        y: labels (N,), for a conditional model, whose log p(x | y) is averaged.
+        y: labels (N,), for a model with classes, whose log p(x | y) is averaged.
 
     Raises:
         ValueError: fewer than two examples, x and y are no data of the model, or log_prob returns
@@ -190,7 +190,8 @@ def bits_per_dimension(log_prob: Tensor | float, shape: Sequence[int]) -> Tensor
 def linear_probe(model, data: Dataset) -> float:
     """Test accuracy of a logistic regression from codes to labels: what is there linearly.
 
-    Only labelled examples count, in training and in the test (y = -1 is no class).
+    Only labelled examples count, in training and in the test (y = -1 is no class). Codes of a model
+    with classes are those given the label: what they still say of it should be nothing.
 
     Raises:
         ValueError: no training or no test example has a label; the model has no codes.
@@ -205,7 +206,7 @@ def linear_probe(model, data: Dataset) -> float:
     from sklearn.preprocessing import StandardScaler
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return _test_accuracy(probe, lambda x: encode(model, x), data)
+    return _test_accuracy(probe, model, data)
 
 
 def knn(model, data: Dataset, k: int = 5) -> float:
@@ -223,13 +224,13 @@ def knn(model, data: Dataset, k: int = 5) -> float:
     most = len(known(data.train))
     if integer("k", k) > most:
         raise ValueError(f"k: got {k}, expected at most {most}, the labelled training examples")
-    return _test_accuracy(KNeighborsClassifier(k), lambda x: encode(model, x), data)
+    return _test_accuracy(KNeighborsClassifier(k), model, data)
 
 
-def _test_accuracy(classifier, features: Callable[[Tensor], Tensor], data: Dataset) -> float:
+def _test_accuracy(classifier, model, data: Dataset) -> float:
     def labelled(split: Split) -> tuple:
         split = known(split)
-        return features(split.images).cpu().numpy(), split.y.cpu().numpy()
+        return encode(model, split.images, split.y).cpu().numpy(), split.y.cpu().numpy()
 
     classifier.fit(*labelled(data.train))
     return float(classifier.score(*labelled(data.test)))

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.distributions import MixtureSameFamily
 
 from ..checks import check_examples, check_finite, one_each
+from ..data import in_batches
+from ..protocols import given
 from .representation import nearest_distance
 
 
@@ -228,23 +230,27 @@ def _mmd(kernel: Tensor, in_a: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def log_density_ratio(critic: nn.Module, x: Tensor, batch_size: int = 1000) -> Tensor:
+def log_density_ratio(
+    critic: nn.Module, x: Tensor, y: Tensor | None = None, batch_size: int = 1000
+) -> Tensor:
     r"""$\log p_{data}(x) - \log p_\theta(x)$ as a discriminator sees it, in nats: its logit.
 
     Exact where the critic is the maximiser of `critic_logistic`, which a trained one only
     approximates, and worst where neither law has examples. A critic of another objective has no
     such meaning.
 
-    Shapes: (N, *event) -> (N,).
+    Shapes: x (N, *event), y (N,) for a critic with classes -> (N,).
 
     Raises:
-        ValueError: x has another event shape than the critic's, or D(x) is not one number each.
+        ValueError: x has another event shape than the critic's, a critic with classes did not get
+            one label per example, or D(x) is not one number each.
 
     >>> log_density_ratio(lambda x: x[:, 0], torch.tensor([[0.5], [-1.0]]))
     tensor([ 0.5000, -1.0000])
     """
-    check_examples(critic, x)
-    return torch.cat([one_each(critic(b), b, "critic") for b in x.split(batch_size)])
+    check_examples(critic, x, y)
+    parts = in_batches(x, y, batch_size)
+    return torch.cat([one_each(critic(b, **given(critic, y_b)), b, "critic") for b, y_b in parts])
 
 
 def copying(samples: Tensor, train: Tensor, test: Tensor) -> tuple[float, float]:

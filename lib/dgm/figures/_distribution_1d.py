@@ -23,7 +23,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ._encode import to_base64, to_pixels
+from ._formats import to_base64, to_pixels
 
 WINDOW = 6.0  # nats below log p(x) that the bars show
 

@@ -7,7 +7,7 @@ from numbers import Real
 
 import numpy as np
 
-from ._encode import to_base64, to_pixels, to_webp
+from ._formats import to_base64, to_pixels, to_webp
 
 MOST_PICTURES = 200
 ENCODINGS = (  # the first that fits is used
@@ -82,7 +82,7 @@ def frames(
     if len(sizes) > 1:
         raise ValueError(f"render: got pictures of {len(sizes)} sizes, expected one size")
     ((width, height), shown) = sizes.pop()
-    blobs, encoding = _encode([image for image, _ in images], limit)
+    blobs, encoding = _compressed([image for image, _ in images], limit)
     parameters = [
         {"name": name, "label": labels.get(name, name), "stops": given, "finer": _finer(given)}
         for name, given in stops.items()
@@ -182,7 +182,7 @@ def _image(drawn):
     return pixels, pixels.width * max(1, round(420 / pixels.width))
 
 
-def _encode(images: list, limit: int) -> tuple[list[bytes], dict]:
+def _compressed(images: list, limit: int) -> tuple[list[bytes], dict]:
     """The pictures as WebP, in the best encoding that fits, and which it is."""
     most = 0.95 * limit * 3 / 4  # base64 takes 4 bytes for 3; some room for the alt texts
     for encoding in ENCODINGS:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import plots
 from . import _network
-from ._encode import to_base64, to_pixels
+from ._formats import to_base64, to_pixels
 
 MOST_CODES = 4000  # more are thinned to one per cell of a CELLS x CELLS lattice
 CELLS = 200

@@ -10,7 +10,7 @@ from importlib import resources
 import anywidget
 import traitlets
 
-from ._encode import data_uri, to_base64, to_json, to_webp
+from ._formats import data_uri, to_base64, to_json, to_webp
 
 _FILES = resources.files(__package__)
 JS = _FILES.joinpath("figures.js").read_text(encoding="utf-8")

@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution, OneHotCategorical
 
-from ..checks import check_integers, event_shape, integer, one_hot
+from ..checks import check_integers, check_range, event_shape, integer
 from ._events import flatten_data
 from ._precise import float64
 
@@ -21,6 +22,8 @@ class Mixture(nn.Module):
     Attributes:
         weight_logits: (components,), log pi_k up to a constant.
     """
+
+    classes = 0  # a mixture is fitted to labels, its components, but is not given any
 
     def __init__(self, shape: int | Sequence[int], components: int, floor: float):
         super().__init__()
@@ -128,13 +131,9 @@ class Mixture(nn.Module):
                 "EM: dgm.train.fit(dgm.train.em_step(model.initialize(x)), [(x,)], epochs=50)"
             )
         flatten_data(self, x)
-        check_integers(y)
-        if y.shape != x.shape[:1] or y.min() < 0 or y.max() >= self.components:
-            raise ValueError(
-                f"y: got shape {tuple(y.shape)} for {len(x)} examples, expected one label each, "
-                f"from 0 to {self.components - 1}"
-            )
-        self.m_step(x, OneHotCategorical(probs=one_hot(y, self.components).to(x)))
+        check_integers(y, x.shape[:1])
+        check_range(y, self.components)
+        self.m_step(x, OneHotCategorical(probs=F.one_hot(y.long(), self.components).to(x)))
         return self
 
     @torch.no_grad()

@@ -34,6 +34,7 @@ class Autoencoder(FromArchitecture, nn.Module):
     """
 
     support = constraints.real
+    classes = 0
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, shape: Sequence[int]):
         super().__init__()

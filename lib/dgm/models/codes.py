@@ -18,13 +18,13 @@ def encode(model, x: Tensor, y: Tensor | None = None, batch_size: int = 1000) ->
     """Codes of images, in batches: (N, *event) -> (N, latent).
 
     The code is `model.encode(x)` for an autoencoder and the mean of `model.posterior(x)` for a
-    latent-variable model, of `model.posterior(x, y)` for a conditional one. With two stochastic
+    latent-variable model, of `model.posterior(x, y)` with classes. With two stochastic
     layers it is one layer's mean beside the other's, of which the second is estimated: it is the
     average of the means given 100 draws of the first layer.
 
     Raises:
         ValueError: the model has no codes, there are no examples, x has another event shape or
-            type than the model's, or a conditional model did not get one label per example.
+            type than the model's, or a model with classes did not get one label per example.
 
     >>> from dgm.models import PCA
     >>> encode(PCA((1, 8, 8)), torch.rand(5, 1, 8, 8)).shape
@@ -34,12 +34,12 @@ def encode(model, x: Tensor, y: Tensor | None = None, batch_size: int = 1000) ->
         raise ValueError(f"model: got {type(model).__name__}, which has no codes to encode into")
     check_examples(model, x, y)
     integer("batch_size", batch_size)
+    parts = ((part, given(model, label)) for part, label in in_batches(x, y, batch_size))
     if hasattr(model, "encode"):
-        parts = [model.encode(batch) for batch in x.split(batch_size)]
+        codes = torch.cat([model.encode(part, **condition) for part, condition in parts])
     else:
-        qs = (model.posterior(b, **given(model, y_b)) for b, y_b in in_batches(x, y, batch_size))
-        parts = [_mean(q) for q in qs]
-    codes = torch.cat(parts)
+        qs = (model.posterior(part, **condition) for part, condition in parts)
+        codes = torch.cat([_mean(q) for q in qs])
     if len(codes) != len(x):
         raise ValueError(f"model: encodes {len(x)} examples into {len(codes)} codes")
     return codes

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from .. import heads
 from ..architectures import Architecture
-from ..checks import check_shape, event_shape, integer, one_hot, support_of_decoder
+from ..checks import check_labels, check_shape, event_shape, integer, support_of_decoder
 from ..nets import BesideVector
 from ._from_architecture import FromArchitecture
 from .vae import latent_size, prior_of
@@ -30,6 +31,10 @@ class ConditionalVAE(FromArchitecture, nn.Module):
         shape: the event shape.
         classes: number of classes.
 
+    Raises:
+        ValueError: from every method, if y are not integers from 0 to classes - 1, one for each
+            example.
+
     Source: Sohn, Lee and Yan (2015), Learning Structured Output Representation using Deep
     Conditional Generative Models; Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298,
     section 2.
@@ -38,8 +43,6 @@ class ConditionalVAE(FromArchitecture, nn.Module):
     >>> model.posterior(x, y).event_shape, model.sample(3, y=torch.tensor([7, 7, 7])).shape
     (torch.Size([2]), torch.Size([3, 1, 8, 8]))
     """
-
-    conditional = True
 
     def __init__(
         self,
@@ -60,32 +63,27 @@ class ConditionalVAE(FromArchitecture, nn.Module):
 
     def prior(self, y: Tensor) -> Distribution:
         """p(z | y): labels (B,) -> batch shape (B,), event shape (latent,)."""
-        return self.p_z(self.one_hot(y))
+        return self.p_z(self._one_hot(y))
 
     def posterior(self, x: Tensor, y: Tensor) -> Distribution:
         """q(z | x, y): (B, *shape), labels (B,) -> batch shape (B,), event shape (latent,)."""
         check_shape(x, self.shape)
-        return self.encoder(x, self.one_hot(y))
+        return self.encoder(x, self._one_hot(y, x.shape[: x.dim() - len(self.shape)]))
 
     def likelihood(self, z: Tensor, y: Tensor) -> Distribution:
         """p(x | z, y): (..., B, latent), labels (B,) -> batch shape (..., B), event `shape`."""
-        return self.decoder(z, self.one_hot(y))
+        return self.decoder(z, self._one_hot(y))
 
     @torch.no_grad()
     def sample(self, n: int, y: Tensor) -> Tensor:
-        """Draw z given y, then x given z and y: labels (n,) -> (n, *shape).
-
-        Raises:
-            ValueError: there are not n labels.
-        """
-        n = integer("n", n)
-        if y.shape != (n,):
-            raise ValueError(f"y: got shape {tuple(y.shape)}, expected ({n},), a label per sample")
+        """Draw z given y, then x given z and y: labels (n,) -> (n, *shape)."""
+        check_labels(y, self.classes, (integer("n", n),))
         return self.likelihood(self.prior(y).sample(), y).sample()
 
-    def one_hot(self, y: Tensor) -> Tensor:
-        """Labels as vectors of the parameters' type: (B,) -> (B, classes)."""
-        return one_hot(y, self.classes).to(next(self.parameters()))
+    def _one_hot(self, y: Tensor, batch: Sequence[int] | None = None) -> Tensor:
+        """Labels, of shape `batch`, as vectors of the parameters' type: (B,) -> (B, classes)."""
+        check_labels(y, self.classes, batch)
+        return F.one_hot(y.long(), self.classes).to(next(self.parameters()))
 
     @classmethod
     def of(

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch import distributions as D
 from torch.distributions import constraints
@@ -23,7 +24,7 @@ from torch.nn.utils import parametrizations
 
 from .. import nets
 from ..architectures import Architecture
-from ..checks import check_integers, check_shape, event_shape, integer, one_hot, sizes
+from ..checks import check_labels, check_shape, event_shape, integer, sizes
 from ._from_architecture import FromArchitecture
 
 # The values that a network can put out, by its last layer; other layers have no bounds.
@@ -46,7 +47,7 @@ class Generator(FromArchitecture, nn.Module):
             in every method: the label joins z as `classes` zeros and ones.
 
     Raises:
-        ValueError: labels without classes, or classes without labels.
+        ValueError: classes and no labels, labels and no classes, or y are not labels.
 
     Equation: def-generator
 
@@ -76,10 +77,11 @@ class Generator(FromArchitecture, nn.Module):
         return D.Independent(D.Normal(self.origin, scale, validate_args=False), 1)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """G(z): (..., latent), labels (...) if conditional -> (..., *shape)."""
-        _check_labels(y, self.classes)
+        """G(z), or G(z, y) for labels (...): (..., latent) -> (..., *shape)."""
+        check_labels(y, self.classes, z.shape[:-1])
         if y is not None:
-            z = torch.cat([z, one_hot(y, self.classes).to(z)], -1)  # (..., latent + classes)
+            label = F.one_hot(y.long(), self.classes).to(z)  # (..., classes)
+            z = torch.cat([z, label], -1)
         return self.network(z)
 
     def rsample(self, n: int, y: Tensor | None = None) -> Tensor:
@@ -141,7 +143,7 @@ class Critic(FromArchitecture, nn.Module):
             lower.) Source: Miyato et al. (2018), arXiv:1802.05957, Spectral Normalization for GANs.
 
     Raises:
-        ValueError: labels without classes, or classes without labels.
+        ValueError: classes and no labels, labels and no classes, or y are not labels.
 
     Equation: def-discriminator
 
@@ -169,12 +171,10 @@ class Critic(FromArchitecture, nn.Module):
                     parametrizations.spectral_norm(layer)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """D(x): (..., *shape), labels (...) if conditional -> (...)."""
+        """D(x), or D(x, y) for labels (...): (..., *shape) -> (...)."""
         check_shape(x, self.shape)
-        _check_labels(y, self.classes)
+        check_labels(y, self.classes, x.shape[: x.dim() - len(self.shape)])
         logits = self.logits(self.features(x))  # (..., max(classes, 1))
-        if y is not None and y.shape != logits.shape[:-1]:
-            raise ValueError(f"y: got shape {tuple(y.shape)}, expected {tuple(logits.shape[:-1])}")
         return logits[..., 0] if y is None else logits.gather(-1, y.long()[..., None])[..., 0]
 
     @classmethod
@@ -202,12 +202,3 @@ class Critic(FromArchitecture, nn.Module):
     ) -> Self:
         """A multilayer perceptron, for points and small images."""
         return super().mlp(shape, hidden=hidden, **more)
-
-
-def _check_labels(y: Tensor | None, classes: int) -> None:
-    if (y is None) != (classes == 0):
-        got = "none" if y is None else f"labels of shape {tuple(y.shape)}"
-        expected = f"labels 0 to {classes - 1}" if classes else "none: it was built without classes"
-        raise ValueError(f"y: got {got}, expected {expected}")
-    if y is not None:
-        check_integers(y)

@@ -48,6 +48,7 @@ class PCA(nn.Module):
     """
 
     support = constraints.real
+    classes = 0
 
     def __init__(self, shape: int | Sequence[int], latent: int = 2):
         super().__init__()
@@ -127,6 +128,7 @@ class PPCA(nn.Module):
     """
 
     support = constraints.real
+    classes = 0
 
     def __init__(self, shape: int | Sequence[int], latent: int = 2, floor: float = 1e-6):
         super().__init__()

@@ -42,6 +42,7 @@ class RBM(nn.Module):
     """
 
     support = constraints.boolean
+    classes = 0
 
     def __init__(self, shape: int | Sequence[int], hidden: int = 64):
         super().__init__()

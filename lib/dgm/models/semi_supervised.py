@@ -6,7 +6,7 @@ All three have `classify(x)` or `predict(x)`. They differ in where the label sta
     M2       in the model, beside the code: p(y) p(z) p(x | y, z), with q(y | x) as the classifier
     PCVAE    behind the code: a VAE of x, whose code must also predict the label
 
-A label is an integer from 0 to classes - 1, and -1 where there is none.
+A label is an integer from 0 on, and -1 where there is none.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from torch.distributions.constraints import Constraint
 
 from .. import heads, nets
 from ..architectures import Architecture
-from ..checks import check_shape, integer
+from ..checks import check_integers, check_shape, integer
 from ._from_architecture import FromArchitecture
 from .codes import encode
 from .conditional import ConditionalVAE
@@ -61,8 +61,9 @@ class M1:
         """Fit the classifier to the labelled among the examples: (N, *shape), (N,).
 
         Raises:
-            ValueError: no example has a label.
+            ValueError: no example has a label, or y are not integers, one for each example.
         """
+        check_integers(y, x.shape[:1])
         x, y = x[y >= 0], y[y >= 0]
         if len(y) == 0:
             raise ValueError("y: every label is -1, expected at least one labelled example")
@@ -98,6 +99,10 @@ class M2(FromArchitecture, nn.Module):
     posterior is $q_\phi(y \mid x) \, q_\phi(z \mid x, y)$, and its first factor is the classifier.
     Training maximises `dgm.objectives.m2`.
 
+    With the label it is p(x | y), a model with `classes`: prior, posterior and likelihood take y,
+    all of them known. Where labels are missing, `objectives.m2` sums them out, and `sample` draws
+    them.
+
     **M1+M2** is an M2 of codes, `M2.mlp((latent,), likelihood=heads.Normal)`, in the place of
     images: `m2(model, vae.posterior(x).sample(), y)`, with a trained `vae`; `fit` is given batches
     of such codes.
@@ -120,7 +125,7 @@ class M2(FromArchitecture, nn.Module):
     def __init__(self, vae: ConditionalVAE, classifier: nn.Module):
         super().__init__()
         self.vae, self.classifier = vae, classifier
-        self.classes = vae.classes
+        self.classes = self.predicted_classes = vae.classes
         self.register_buffer("prior_logits", torch.zeros(vae.classes))
 
     @property
@@ -137,17 +142,25 @@ class M2(FromArchitecture, nn.Module):
         """p(y), uniform over the labels."""
         return Categorical(logits=self.prior_logits, validate_args=False)
 
+    def prior(self, y: Tensor) -> Distribution:
+        """p(z): labels (B,) -> batch shape (B,), event shape (latent,)."""
+        return self.vae.prior(y)
+
+    def posterior(self, x: Tensor, y: Tensor) -> Distribution:
+        """q(z | x, y): (B, *shape), labels (B,) -> batch shape (B,), event shape (latent,)."""
+        return self.vae.posterior(x, y)
+
+    def likelihood(self, z: Tensor, y: Tensor) -> Distribution:
+        """p(x | y, z): (..., B, latent), labels (B,) -> batch shape (..., B), event `shape`."""
+        return self.vae.likelihood(z, y)
+
     def classify(self, x: Tensor) -> Categorical:
         """q(y | x): (B, *shape) -> batch shape (B,)."""
         check_shape(x, self.shape)
         return self.classifier(x)
 
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        """Draw y, unless it is given, then z, then x: (n, *shape).
-
-        Raises:
-            ValueError: there are not n labels.
-        """
+        """Draw y, unless there are labels (n,), then z, then x: (n, *shape)."""
         n = integer("n", n)
         return self.vae.sample(n, self.prior_y().sample((n,)) if y is None else y)
 
@@ -169,7 +182,7 @@ class M2(FromArchitecture, nn.Module):
         """
         parts = {"latent": latent, "posterior": posterior, "likelihood": likelihood}
         vae = ConditionalVAE.of(architecture, shape, classes=classes, **parts)
-        return cls(vae, classifier(architecture.encoder(vae.shape), vae.classes))
+        return cls(vae, classifier_of(architecture.encoder(vae.shape), vae.classes))
 
 
 class PCVAE(FromArchitecture, nn.Module):
@@ -179,10 +192,13 @@ class PCVAE(FromArchitecture, nn.Module):
     codes that is learned with the rest: it is the code that has to make the classes separable.
     Training maximises `dgm.objectives.prediction_constrained`.
 
+    As a generative model it takes no label, hence `classes` is 0, as a VAE's; how many classes the
+    predictor tells apart is `predicted_classes`.
+
     Args:
         vae: p(z), p(x | z) and q(z | x), without labels.
         predictor: maps z, (..., latent), to a Categorical over the labels.
-        classes: number of classes.
+        classes: how many labels the predictor tells apart.
 
     Source: Hope, Abdrakhmanova, Chen, Hughes and Sudderth (2020), arXiv:2012.06718, Learning
     Consistent Deep Generative Models from Sparse Data via Prediction Constraints.
@@ -192,10 +208,12 @@ class PCVAE(FromArchitecture, nn.Module):
     (torch.Size([5, 10]), torch.Size([3, 1, 8, 8]))
     """
 
+    classes = 0
+
     def __init__(self, vae: VAE, predictor: nn.Module, classes: int = 10):
         super().__init__()
         self.vae, self.predictor = vae, predictor
-        self.classes = integer("classes", classes)
+        self.predicted_classes = integer("classes", classes)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -247,10 +265,10 @@ class PCVAE(FromArchitecture, nn.Module):
         """
         parts = {"latent": integer("latent", latent), "posterior": posterior}
         vae = VAE.of(architecture, shape, likelihood=likelihood, **parts)
-        return cls(vae, Labels(parts["latent"], classes), classes)
+        return cls(vae, SoftmaxRegression(parts["latent"], classes), classes)
 
 
-class Labels(nn.Module):
+class SoftmaxRegression(nn.Module):
     """A distribution over the labels 0, ..., classes - 1, with logits affine in the features.
 
     Shapes: (..., features) -> batch shape (...), event shape ().
@@ -264,6 +282,6 @@ class Labels(nn.Module):
         return Categorical(logits=self.logits(features), validate_args=False)
 
 
-def classifier(features: nets.Features, classes: int) -> nn.Module:
-    """A feature network and `Labels` on top: x -> p(y | x)."""
-    return nn.Sequential(features, Labels(features.out_features, classes))
+def classifier_of(features: nets.Features, classes: int) -> nn.Module:
+    """A feature network and softmax regression on top: x -> p(y | x)."""
+    return nn.Sequential(features, SoftmaxRegression(features.out_features, classes))

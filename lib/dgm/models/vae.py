@@ -41,6 +41,8 @@ class VAE(FromArchitecture, nn.Module):
     torch.Size([8])
     """
 
+    classes = 0
+
     def __init__(
         self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module, shape: Sequence[int]
     ):

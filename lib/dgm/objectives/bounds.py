@@ -7,8 +7,8 @@ $$\log w_k = \log p_\theta(x \mid z_k) + \log p(z_k) - \log q_\phi(z_k \mid x).$
 How the draws are differentiated is the estimator's business: `partial(elbo, estimator=...)` with
 one of `dgm.estimators`.
 
-Of a conditional model every distribution is given the label y as well, and $\log p_\theta(x \mid
-y)$ is bounded.
+Of a model with classes every distribution is given the label y as well, and
+$\log p_\theta(x \mid y)$ is bounded.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def elbo(
     Args:
         model: has `prior`, `posterior` and `likelihood`.
         x: (B, *event).
-        y: labels (B,), for a conditional model.
+        y: labels (B,), for a model with classes.
         k: draws per example.
         beta: weight of the KL term; with `beta` other than 1 it is no ELBO, and below 1 no bound.
             A schedule goes to the training step: `gradient_step(model, elbo, schedules={"beta":
@@ -58,7 +58,7 @@ def elbo(
     Raises:
         ValueError: x has another event shape or type than the model's; the estimator cannot serve
             the posterior, or draws relaxed codes although the KL term is estimated; posterior and
-            prior are not over the same codes; a conditional model got no labels.
+            prior are not over the same codes; a model with classes got none, or other, labels.
 
     Equation: def-elbo, eq-elbo, eq-elbo-forms, def-dataset-elbo, def-amortised, eq-vae-bernoulli,
     eq-beta-bound, eq-one-knob, eq-average-is-beta, eq-conditional-elbo
@@ -221,11 +221,11 @@ def dreg(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 50)
 def _parts(
     model: LatentVariable, x: Tensor, y: Tensor | None
 ) -> tuple[D.Distribution, D.Distribution, Callable[[Tensor], Tensor]]:
-    """q(z | x), p(z) and z -> log p(x | z), each given y too if the model is conditional."""
+    """q(z | x), p(z) and z -> log p(x | z), each given y too if the model has classes."""
     check_event(model, x, y)
-    label = given(model, y)
-    q, p = model.posterior(x, **label), model.prior(**label)
-    return q, p, lambda z: model.likelihood(z, **label).log_prob(x)
+    condition = given(model, y)
+    q, p = model.posterior(x, **condition), model.prior(**condition)
+    return q, p, lambda z: model.likelihood(z, **condition).log_prob(x)
 
 
 def _refuse_relaxed(z: Tensor, q: D.Distribution) -> None:

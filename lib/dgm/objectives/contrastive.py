@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from ..checks import check_examples
+from ..protocols import given
 
 
 def contrastive_divergence(model, x: Tensor, y: Tensor | None = None, steps: int = 1) -> Tensor:
@@ -15,7 +16,7 @@ def contrastive_divergence(model, x: Tensor, y: Tensor | None = None, steps: int
     Only the gradient means something. The value is not a log-likelihood, nor a bound, and not in
     nats: it does not measure progress.
 
-    Shapes: x (B, *event) -> (B,). `y` is not used.
+    Shapes: x (B, *event), y (B,) for a model with classes -> (B,).
 
     Args:
         model: has `energy(x)` -> (B,) and `gibbs(x, steps)`, for example `dgm.models.RBM`.
@@ -28,5 +29,7 @@ def contrastive_divergence(model, x: Tensor, y: Tensor | None = None, steps: int
     >>> contrastive_divergence(RBM((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
     torch.Size([5])
     """
-    check_examples(model, x)
-    return model.energy(model.gibbs(x, steps)) - model.energy(x)
+    check_examples(model, x, y)
+    condition = given(model, y)
+    after = model.gibbs(x, steps, **condition)
+    return model.energy(after, **condition) - model.energy(x, **condition)

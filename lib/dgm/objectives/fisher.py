@@ -42,7 +42,7 @@ def fisher(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 1
     Args:
         model: codes with `rsample`; a Normal likelihood.
         x: (B, *event).
-        y: labels (B,), for a conditional model.
+        y: labels (B,), for a model with classes.
         k: draws per example.
 
     Returns:
@@ -65,12 +65,12 @@ def fisher(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 1
     check_examples(model, x, y)
     k = integer("k", k)
     x = x.repeat(k, *[1] * (x.dim() - 1))  # (k B, *event): a copy for each draw
-    label = given(model, None if y is None else y.repeat(k))
+    condition = {"y": y.repeat(k)} if given(model, y) else {}
     with torch.enable_grad():
-        z = _draw(model.posterior(x, **label)).requires_grad_()  # (k B, latent), of phi ...
+        z = _draw(model.posterior(x, **condition)).requires_grad_()  # (k B, latent), of phi ...
         x = x.detach().requires_grad_()  # ... but not of this x: slopes in x are at fixed z
-        q, p = model.posterior(x, **label), model.prior(**label)
-        likelihood = _normal(model.likelihood(z, **label))
+        q, p = model.posterior(x, **condition), model.prior(**condition)
+        likelihood = _normal(model.likelihood(z, **condition))
         q_z, q_x = _slopes(q.log_prob(z), z, x)
         (p_z,) = _slopes(likelihood.log_prob(x) + p.log_prob(z), z)
     precision = 1 / likelihood.variance  # (k B, *event)

@@ -7,13 +7,13 @@ from ..protocols import Tractable, given
 
 
 def log_likelihood(model: Tractable, x: Tensor, y: Tensor | None = None) -> Tensor:
-    r"""$\log p_\theta(x)$ in nats, of a conditional model $\log p_\theta(x \mid y)$.
+    r"""$\log p_\theta(x)$ in nats, of a model with classes $\log p_\theta(x \mid y)$.
 
     Its maximisation is maximum likelihood. Shapes: x (B, *event) -> (B,).
 
     Raises:
-        ValueError: x has another event shape or type than the model's, a conditional model got no
-            labels, or `log_prob` does not return (B,).
+        ValueError: x has another event shape or type than the model's, a model with classes got
+            none, or other, labels, or `log_prob` does not return (B,).
 
     Equation: def-maximum-likelihood
 
@@ -55,7 +55,8 @@ def reconstruction(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     The sum runs over all coordinates of an example, so that the numbers of different models on one
     data set can be compared, and compared with eigenvalues. No probability and no nats.
 
-    Shapes: x (B, *event) -> (B,). `y` is not used. `model(x)` is the reconstruction of x.
+    Shapes: x (B, *event) -> (B,). `model(x)` is the reconstruction of x, `model(x, y=y)` that of a
+    model with classes.
 
     Raises:
         ValueError: x has another event shape or type than the model's, or its reconstruction has.
@@ -66,8 +67,8 @@ def reconstruction(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     >>> reconstruction(torch.nn.Identity(), torch.rand(3, 1, 8, 8))
     tensor([-0., -0., -0.])
     """
-    check_examples(model, x)
-    again = model(x)  # (B, *event)
+    check_examples(model, x, y)
+    again = model(x, **given(model, y))  # (B, *event)
     if again.shape != x.shape:
         raise ValueError(
             f"model: reconstructs x of shape {tuple(x.shape)} as {tuple(again.shape)}, "

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import check_examples
+from ..checks import check_examples, check_labels
 from ..estimators import pathwise
 from .bounds import elbo
 from .divergences import kl
@@ -46,7 +46,7 @@ def labelled_bound(model, x: Tensor, y: Tensor, estimator: Callable = pathwise) 
     >>> labelled_bound(model, x, torch.arange(5)).shape
     torch.Size([5])
     """
-    return elbo(model.vae, x, y, estimator=estimator) + model.prior_y().log_prob(y)
+    return elbo(model, x, y, estimator=estimator) + model.prior_y().log_prob(y)
 
 
 def unlabelled_bound(model, x: Tensor, estimator: Callable = pathwise) -> Tensor:
@@ -179,7 +179,7 @@ def prediction_constrained(
     objective = weights(x, y, labelled_share) * bound - multiplier * of_labelled(x, y) * loss
     if consistency:
         again = model.predictor(model.posterior(p_x.mean).rsample()).logits  # (B, classes)
-        label = F.one_hot(known, model.classes).to(again)
+        label = F.one_hot(known, model.predicted_classes).to(again)
         target = torch.where(y[:, None] >= 0, label, p_y.probs.detach())
         objective = objective + consistency * (target * again).sum(1)
     return objective
@@ -218,6 +218,5 @@ def of_labelled(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _check(model, x: Tensor, y: Tensor | None) -> None:
-    if y is None:
-        raise ValueError("y: got None, expected labels (B,), -1 where there is none")
-    check_examples(model, x, y)
+    check_examples(model, x)
+    check_labels(y, model.predicted_classes, x.shape[:1], unlabelled=True)

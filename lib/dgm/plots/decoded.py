@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..protocols import LatentVariable
+from ..protocols import LatentVariable, given
 from ._base import _axes, _mosaic, _show
 from .images import grid, rows
 
@@ -73,7 +73,7 @@ def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def neighbours(model: LatentVariable, x: Tensor, n: int = 10, ax=None):
+def neighbours(model: LatentVariable, x: Tensor, y: Tensor | None = None, n: int = 10, ax=None):
     """What is near one image: pixels drawn again, against codes drawn again.
 
     Three rows of `n` images: draws of p(x | z) at one code z ~ q(z | x), which differ by
@@ -83,15 +83,17 @@ def neighbours(model: LatentVariable, x: Tensor, n: int = 10, ax=None):
     Args:
         model: has `posterior` and `likelihood`.
         x: one image, (C, H, W).
+        y: its label, (), for a model with classes.
     """
-    q = model.posterior(x[None])  # batch shape (1,)
-    one = model.likelihood(q.sample()[0])  # batch shape ()
-    many = model.likelihood(q.sample((n,))[:, 0])  # batch shape (n,)
+    condition = given(model, None if y is None else y[None])
+    q = model.posterior(x[None], **condition)  # batch shape (1,)
+    one = model.likelihood(q.sample(), **condition)  # batch shape (1,)
+    many = model.likelihood(q.sample((n,)), **condition)  # batch shape (n, 1)
     return rows(
         {
-            "one z,\npixels drawn": one.sample((n,)),
-            "many z,\npixels drawn": many.sample(),
-            "many z,\nmeans": many.mean,
+            "one z,\npixels drawn": one.sample((n,))[:, 0],
+            "many z,\npixels drawn": many.sample()[:, 0],
+            "many z,\nmeans": many.mean[:, 0],
         },
         ax=ax,
     )

@@ -35,7 +35,7 @@ from ..architectures import Convolution, Perceptron
 from ..data import Batches, Dataset, Split
 from ..labels import MixedBatches, few, known
 from ..models import M1, M2, PCVAE, VAE
-from ..models.semi_supervised import classifier, logistic_regression
+from ..models.semi_supervised import classifier_of, logistic_regression
 from ..nets import Features
 from ..objectives import elbo, m2, prediction_constrained
 from ..train import fit, own_random_state
@@ -145,7 +145,7 @@ def pixels(draw: Draw, split: Split, c: float, updates: int) -> Callable:
 
 def network(draw: Draw, split: Split, decay: float, updates: int) -> Callable:
     """The encoder's architecture as a classifier, trained on the labelled images alone."""
-    model = classifier(draw.setting.features(draw.data.shape), len(draw.data.classes))
+    model = classifier_of(draw.setting.features(draw.data.shape), len(draw.data.classes))
     own = known(split)
     size = min(len(own), draw.setting.batch_size + draw.setting.labelled)
     batches = own.batches(size, binarize=draw.setting.binarize, drop_last=True)

@@ -10,6 +10,7 @@ from torch.distributions import constraints
 
 from ..checks import check_data, examples, integer, one_each
 from ..objectives.adversarial import critic_logistic, generator_non_saturating
+from ..protocols import classes_of, given
 from .compiled import Compiled
 from .learner import Learner, MakeOptimizer, MakeScheduler, adam
 from .steps import Step, with_state
@@ -86,11 +87,10 @@ class adversarial_step(Step):
         critic_steps = integer("critic_steps", critic_steps)
         if simultaneous and critic_steps > 1:
             raise ValueError(f"critic_steps: got {critic_steps}, expected 1 if simultaneous")
-        self.conditional = bool(getattr(generator, "classes", 0))
-        if getattr(critic, "classes", 0) != getattr(generator, "classes", 0):
+        if classes_of(critic) != classes_of(generator):
             raise ValueError(
-                f"generator, critic: got {getattr(generator, 'classes', 0)} and "
-                f"{getattr(critic, 'classes', 0)} classes, expected as many"
+                f"generator, critic: got {classes_of(generator)} and {classes_of(critic)} classes, "
+                "expected as many"
             )
         self.generator, self.critic = generator, critic
         self.critic_objective, self.generator_objective = critic_objective, generator_objective
@@ -123,8 +123,7 @@ class adversarial_step(Step):
         self._generator_value = self._mean_generator_objective
 
     def __call__(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
-        batch = examples(batch)
-        x, *y = batch if self.conditional else batch[:1]
+        x, *y = self._used(batch)
         generator, critic = self.players["generator"], self.players["critic"]
         metrics, norms = {}, {}
         if self.simultaneous:
@@ -144,6 +143,11 @@ class adversarial_step(Step):
                 metrics[f"{name}_gradient_norm"] = norms[name]
         self.t += 1
         return metrics
+
+    def _used(self, batch: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """(x, y) for players with classes, else (x,)."""
+        x, y = (*examples(batch), None)[:2]
+        return x, *given(self.generator, y).values()
 
     def _shares(self, *batch: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """The batch divided among the critic's steps; one too small for that goes round again."""
@@ -186,12 +190,8 @@ class adversarial_step(Step):
         self._generator_value = Compiled(self._mean_generator_objective, place, **options)
 
     def check(self, batch: Sequence[Tensor]) -> None:
-        x, *y = examples(batch)
-        if not self.conditional:
-            y = []  # they are not used
+        x, *y = self._used(batch)
         check_data(self.critic, x, *y)
-        if self.conditional and (not y or (y[0] < 0).any()):
-            raise ValueError(f"y: expected labels from 0 to {self.generator.classes - 1}")
         support = getattr(self.generator, "support", constraints.real)
         if not support.check(x).all():
             raise ValueError(

@@ -37,7 +37,6 @@ class Autoregressive(nn.Module):
 
     Attributes:
         order: (D,), a buffer, D the number of coordinates.
-        conditional: whether there are classes.
 
     Raises:
         ValueError: a bad argument; from the methods: x of another shape or off the grid, labels
@@ -51,7 +50,6 @@ class Autoregressive(nn.Module):
         self.shape = event_shape(shape)
         self.levels = integer("levels", levels, at_least=2)
         self.classes = integer("classes", classes, at_least=0)
-        self.conditional = self.classes > 0
         self.register_buffer("order", torch.tensor(permutation(order, math.prod(self.shape))))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -97,18 +95,18 @@ class Autoregressive(nn.Module):
         self,
         n: int,
         y: Tensor | None = None,
-        given: Tensor | None = None,
+        observed: Tensor | None = None,
         incremental: bool = True,
     ) -> Tensor:
         """Ancestral sampling: each coordinate from its conditional, in order. (n, *shape).
 
         Args:
             n: number of samples.
-            y: labels (n,), for a conditional model.
-            given: events to be completed, (n, *shape), or one of them, `shape`: what is not known
-                is nan (or -1, in an integer tensor). The rest is drawn from the conditional law,
-                exactly; that is why what is known must come first in the model's order. (Else the
-                known coordinates would have a say only in what comes after them.)
+            y: labels (n,), for a model with classes.
+            observed: events to be completed, (n, *shape), or one of them, `shape`: what is not
+                observed is nan (or -1, in an integer tensor). It is drawn from its distribution
+                given the rest, exactly; that is why what is observed must come first in the model's
+                order. (Else it would have a say only in what comes after it.)
             incremental: False takes a whole forward pass per coordinate. With the same random state
                 the samples are the same: the t-th draw uses the t-th column of the same noise.
 
@@ -117,18 +115,18 @@ class Autoregressive(nn.Module):
         >>> from dgm.models import NADE
         >>> model, image = NADE((1, 4, 4)), torch.full((1, 4, 4), torch.nan)
         >>> image[:, :2] = 1.0
-        >>> model.sample(5, given=image)[:, :, :2].unique()
+        >>> model.sample(5, observed=image)[:, :, :2].unique()
         tensor([1.])
         """
         n = integer("n", n)
         noise = torch.rand(n, len(self.order), dtype=self._dtype, device=self.order.device)
         x = torch.zeros_like(noise)  # (n, D), filled in order
         self._checked(x.unflatten(1, self.shape), y)
-        known, value = self._read(given, n)
+        seen, value = self._read(observed, n)
         steps = (self.incremental if incremental else self.naive)(x, y)
         for t, (j, logits) in enumerate(zip(self.order.tolist(), steps, strict=False)):
             drawn = inverse_cdf(logits, noise[:, t]) / (self.levels - 1)
-            x[:, j] = drawn if given is None else torch.where(known[:, j], value[:, j], drawn)
+            x[:, j] = drawn if observed is None else torch.where(seen[:, j], value[:, j], drawn)
         return x.unflatten(1, self.shape)
 
     def indices(self, x: Tensor) -> Tensor:
@@ -172,40 +170,38 @@ class Autoregressive(nn.Module):
 
     def _checked(self, x: Tensor, y: Tensor | None) -> Tensor:
         """x as grid values, once it is known to be (B, *shape) of them, with labels that fit."""
-        check_event(self, x, y)
+        check_event(self, x)
         if x.dim() != len(self.shape) + 1:
             raise ValueError(
                 f"x: got shape {tuple(x.shape)}, expected (B, {', '.join(map(str, self.shape))})"
             )
-        check_labels(y, self.classes)
+        check_labels(y, self.classes, x.shape[:1])
         if readable(x) and not self.support.check(x).all():
             raise ValueError(f"x: got values that are not on the grid, expected {self.support}")
-        if y is not None and readable(y) and not ((y >= 0) & (y < self.classes)).all():
-            raise ValueError(f"y: got labels out of range, expected 0 to {self.classes - 1}")
         return self._on_grid(x)
 
-    def _read(self, given: Tensor | None, n: int) -> tuple[Tensor | None, Tensor | None]:
-        """Which coordinates are known, and grid values (0 where unknown): (n, D) each."""
-        if given is None:
+    def _read(self, observed: Tensor | None, n: int) -> tuple[Tensor | None, Tensor | None]:
+        """Which coordinates are observed, and grid values (0 where not): (n, D) each."""
+        if observed is None:
             return None, None
-        if given.shape not in (self.shape, (1, *self.shape), (n, *self.shape)):
+        if observed.shape not in (self.shape, (1, *self.shape), (n, *self.shape)):
             raise ValueError(
-                f"given: got shape {tuple(given.shape)}, expected {(n, *self.shape)} "
+                f"observed: got shape {tuple(observed.shape)}, expected {(n, *self.shape)} "
                 f"or {self.shape}"
             )
-        given = given.to(self.order.device).expand(n, *self.shape).flatten(1)  # (n, D)
-        known = ~given.isnan() if given.is_floating_point() else given != -1
-        given = given.masked_fill(~known, 0)
-        if not self.support.check(given).all():
-            unknown = "nan" if given.is_floating_point() else "-1"
-            raise ValueError(f"given: expected {self.support}, or {unknown} where unknown")
-        ordered = known[:, self.order]
+        observed = observed.to(self.order.device).expand(n, *self.shape).flatten(1)  # (n, D)
+        seen = ~observed.isnan() if observed.is_floating_point() else observed != -1
+        observed = observed.masked_fill(~seen, 0)
+        if not self.support.check(observed).all():
+            missing = "nan" if observed.is_floating_point() else "-1"
+            raise ValueError(f"observed: expected {self.support}, or {missing} elsewhere")
+        ordered = seen[:, self.order]
         if (ordered[:, 1:] & ~ordered[:, :-1]).any():
             raise ValueError(
-                "given: got unknown coordinates before known ones, expected what is known to come "
-                "first in the model's order; build the model with another `order`"
+                "observed: got coordinates that come after others, expected what is observed to "
+                "come first in the model's order; build the model with another `order`"
             )
-        return known, self._on_grid(given)
+        return seen, self._on_grid(observed)
 
 
 def inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:

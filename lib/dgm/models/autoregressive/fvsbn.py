@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...nets import Label
+from ...nets import ClassEmbedding
 from .base import Autoregressive
 
 
@@ -41,19 +41,19 @@ class FVSBN(Autoregressive):
         size = len(self.order) * (self.levels - 1)
         self.weight = nn.Parameter(torch.zeros(size, size))  # concave: any start will do
         self.bias = nn.Parameter(torch.zeros(size))
-        self.label = Label(self.classes, size)
+        self.label = ClassEmbedding(self.classes, size)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         place = self.order.argsort().repeat_interleave(self.levels - 1)  # (D m,), of an input
         before = place.unsqueeze(1) > place  # (D m, D m): does column i come before row j?
         v = self.indicators(x.flatten(1)).flatten(1)  # (B, D m)
-        logits = F.linear(v, before * self.weight, self.bias) + self.label(y)
+        logits = F.linear(v, before * self.weight, self.bias) + self.label(y, len(x))
         return logits.unflatten(1, (*self.shape, self.levels - 1))
 
     def incremental(self, x: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
         """Each coordinate adds its column of W to the logits of all others: O(D) per coordinate."""
         m = self.levels - 1
-        logits = (self.bias + self.label(y)).expand(len(x), -1)  # (B, D m)
+        logits = (self.bias + self.label(y, len(x))).expand(len(x), -1)  # (B, D m)
         for j in self.order.tolist():
             its = slice(j * m, (j + 1) * m)
             yield logits[:, its]

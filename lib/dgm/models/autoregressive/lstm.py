@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...checks import integer
-from ...nets import Label
+from ...nets import ClassEmbedding
 from .base import Autoregressive
 
 
@@ -48,7 +48,7 @@ class LSTM(Autoregressive):
         hidden, layers = integer("hidden", hidden), integer("layers", layers)
         self.start = nn.Parameter(torch.randn(hidden))  # BOS
         self.embed = nn.Linear(self.levels - 1, hidden)
-        self.label = Label(self.classes, hidden)
+        self.label = ClassEmbedding(self.classes, hidden)
         self.recurrent = nn.LSTM(hidden, hidden, layers, batch_first=True)
         self.logits = nn.Linear(hidden, self.levels - 1)
 
@@ -56,12 +56,12 @@ class LSTM(Autoregressive):
         v = self.indicators(self.in_order(x))  # (B, D, levels - 1)
         start = self.start.expand(len(v), 1, -1)
         inputs = torch.cat([start, self.embed(v[:, :-1])], 1)  # (B, D, hidden), one step late
-        h, _ = self.recurrent(inputs + self.label(y).unsqueeze(1))
+        h, _ = self.recurrent(inputs + self.label(y, len(x)).unsqueeze(1))
         return self.as_event(self.logits(h))
 
     def incremental(self, x: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
         """Keeps the state: O(1) per coordinate, however long the sequence."""
-        label, state = self.label(y), None  # None: zeros
+        label, state = self.label(y, len(x)), None  # None: zeros
         inputs = self.start.expand(len(x), -1)  # (B, hidden)
         for j in self.order.tolist():
             h, state = self.recurrent((inputs + label).unsqueeze(1), state)

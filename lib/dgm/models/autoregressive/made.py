@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...checks import integer, sizes
-from ...nets import Label
+from ...nets import ClassEmbedding
 from .base import Autoregressive, permutation
 
 
@@ -55,8 +55,8 @@ class MADE(Autoregressive):
         size = len(self.order) * (self.levels - 1)
         widths = [size, *hidden, size]
         self.layers = nn.ModuleList(map(nn.Linear, widths[:-1], widths[1:]))
-        self.label_hidden = Label(self.classes, hidden[0])
-        self.label_output = Label(self.classes, size)
+        self.label_hidden = ClassEmbedding(self.classes, hidden[0])
+        self.label_output = ClassEmbedding(self.classes, size)
 
     def masks(self) -> list[Tensor]:
         """For each layer, which of its weights count: bool, (out, in).
@@ -76,10 +76,10 @@ class MADE(Autoregressive):
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         first, *others = zip(self.layers, self.masks(), strict=True)
         v = self.indicators(x.flatten(1)).flatten(1)  # (B, D m) with m = levels - 1
-        a = masked(*first, v) + self.label_hidden(y)
+        a = masked(*first, v) + self.label_hidden(y, len(x))
         for layer, mask in others:
             a = masked(layer, mask, a.relu())
-        return (a + self.label_output(y)).unflatten(1, (*self.shape, self.levels - 1))
+        return (a + self.label_output(y, len(x))).unflatten(1, (*self.shape, self.levels - 1))
 
     def incremental(self, x: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
         """Each hidden unit once, when all that it may see is there: in all, the work of one pass.
@@ -87,8 +87,8 @@ class MADE(Autoregressive):
         What is not there yet is zero, so that no mask is needed.
         """
         m, (first, *others, last) = self.levels - 1, self.layers
-        biases = [first.bias + self.label_hidden(y), *(layer.bias for layer in others)]
-        last_bias = last.bias + self.label_output(y)  # (B, D m)
+        biases = [first.bias + self.label_hidden(y, len(x)), *(layer.bias for layer in others)]
+        last_bias = last.bias + self.label_output(y, len(x))  # (B, D m)
         steps = torch.arange(len(self.order) + 1, device=x.device)
         # the units of degree t are those from starts[t] to starts[t + 1]
         starts = [
@@ -162,7 +162,7 @@ class OrderEnsemble(nn.Module):
         super().__init__()
         orders = integer("orders", orders)
         self.made, self.shape = made, made.shape
-        self.conditional, self.classes = made.conditional, made.classes
+        self.classes = made.classes
         drawn = [made.random_order() for _ in range(orders - 1)]
         self.register_buffer("orders", torch.stack([made.order, *drawn]))
 

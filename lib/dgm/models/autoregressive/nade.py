@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...checks import integer
-from ...nets import Label
+from ...nets import ClassEmbedding
 from .base import Autoregressive
 
 
@@ -52,13 +52,13 @@ class NADE(Autoregressive):
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
         self.output_weight = nn.Parameter(torch.randn(size) / hidden**0.5)
         self.bias = nn.Parameter(torch.zeros(size[:2]))
-        self.label = Label(self.classes, hidden)
+        self.label = ClassEmbedding(self.classes, hidden)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         v = self.indicators(self.in_order(x))  # (B, D, m) with m = levels - 1
         terms = torch.einsum("bdm,dmh->bdh", v, self.input_weight[self.order])
         before = F.pad(terms[:, :-1], (0, 0, 1, 0)).cumsum(1)  # (B, D, H), 0 for the first
-        h = (self.hidden_bias + self.label(y).unsqueeze(1) + before).sigmoid()
+        h = (self.hidden_bias + self.label(y, len(x)).unsqueeze(1) + before).sigmoid()
         logits = torch.einsum("bdh,dmh->bdm", h, self.output_weight[self.order])
         return self.as_event(logits + self.bias[self.order])
 
@@ -67,7 +67,7 @@ class NADE(Autoregressive):
 
         Equation: eq-nade-running-sum
         """
-        a = (self.hidden_bias + self.label(y)).expand(len(x), -1)  # (B, H)
+        a = (self.hidden_bias + self.label(y, len(x))).expand(len(x), -1)  # (B, H)
         for j in self.order.tolist():
             yield F.linear(a.sigmoid(), self.output_weight[j], self.bias[j])
             a = a + self.indicators(x[:, j]) @ self.input_weight[j]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...checks import image_shape, integer
-from ...nets import Label
+from ...nets import ClassEmbedding
 from .base import Autoregressive
 
 
@@ -58,10 +58,10 @@ class PixelCNN(Autoregressive):
         )
         self.pointwise = nn.ModuleList(CausalConv(channels, width, width) for _ in range(layers))
         self.last = CausalConv(channels, width, channels * (self.levels - 1))
-        self.label = Label(self.classes, width)
+        self.label = ClassEmbedding(self.classes, width)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        h = self.first(x) + self.label(y)[..., None, None]  # (B, width, H, W)
+        h = self.first(x) + self.label(y, len(x))[..., None, None]  # (B, width, H, W)
         for spatial, pointwise in zip(self.spatial, self.pointwise, strict=True):
             h = h + pointwise(spatial(h.relu()).relu())
         return by_channel(self.last(h.relu()), self.shape[0])
@@ -69,7 +69,7 @@ class PixelCNN(Autoregressive):
     def incremental(self, x: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
         """Keeps the feature maps: the layers are evaluated at one pixel, and not at all H W."""
         (channels, height, width), m = self.shape, self.levels - 1
-        x, label = x.unflatten(1, self.shape), self.label(y)
+        x, label = x.unflatten(1, self.shape), self.label(y, len(x))
         first, last = self.first.at_pixel(), self.last.at_pixel()
         image = self.first.canvas(len(x), height, width)
         layers = [
@@ -174,12 +174,12 @@ class GatedLayer(nn.Module):
         self.horizontal = CausalConv(channels, c_in, 2 * width, (1, kernel), strict=first)
         self.link = nn.Conv2d(2 * width, 2 * width, 1)
         self.out = CausalConv(channels, width, width)
-        self.label = Label(classes, 2 * width)
+        self.label = ClassEmbedding(classes, 2 * width)
 
     def forward(self, v: Tensor, h: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         r, shift = self.beside, int(self.first)
         a = self.vertical(F.pad(v, (r, r, r + shift, -shift)))  # (B, 2 width, H, W)
-        b = self.horizontal(h) + self.link(a) + self.label(y)[..., None, None]
+        b = self.horizontal(h) + self.link(a) + self.label(y, len(h))[..., None, None]
         out = self.out(gate(b))
         return gate(a), out if self.first else h + out
 
@@ -195,7 +195,7 @@ class GatedLayer(nn.Module):
         """
         band.copy_(torch.cat([band[:, :, 1:], row.unsqueeze(2)], 2))
         a = self.vertical(F.pad(band, (self.beside, self.beside)))  # (B, 2 width, 1, W)
-        return gate(a)[:, :, 0], self.link(a)[:, :, 0] + self.label(y).unsqueeze(-1)
+        return gate(a)[:, :, 0], self.link(a)[:, :, 0] + self.label(y, len(row)).unsqueeze(-1)
 
     def at_pixel(self) -> Callable[[Tensor, Tensor, int], Tensor]:
         """What the layer adds to h at column j of one row: a function -> (B, width)."""

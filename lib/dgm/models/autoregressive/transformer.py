@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...checks import integer
-from ...nets import Label
+from ...nets import ClassEmbedding
 from .base import Autoregressive
 
 
@@ -58,7 +58,7 @@ class Transformer(Autoregressive):
         self.start = nn.Parameter(torch.randn(width))  # BOS
         self.embed = nn.Linear(self.levels - 1, width)
         self.positions = nn.Parameter(0.1 * torch.randn(len(self.order), width))
-        self.label = Label(self.classes, width)
+        self.label = ClassEmbedding(self.classes, width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.logits = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, self.levels - 1))
 
@@ -66,14 +66,14 @@ class Transformer(Autoregressive):
         v = self.indicators(self.in_order(x))  # (B, D, levels - 1)
         start = self.start.expand(len(v), 1, -1)
         inputs = torch.cat([start, self.embed(v[:, :-1])], 1)  # (B, D, width), one step late
-        h = inputs + self.positions + self.label(y).unsqueeze(1)
+        h = inputs + self.positions + self.label(y, len(x)).unsqueeze(1)
         for block in self.blocks:
             h = block(h)
         return self.as_event(self.logits(h))
 
     def incremental(self, x: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
         """Keeps the keys and values of all positions: O(D) per coordinate instead of O(D^2)."""
-        label, inputs = self.label(y), self.start.expand(len(x), -1)  # (B, width)
+        label, inputs = self.label(y, len(x)), self.start.expand(len(x), -1)  # (B, width)
         caches = [block.cache(len(x), len(self.order)) for block in self.blocks]
         for t, j in enumerate(self.order.tolist()):
             h = (inputs + self.positions[t] + label).unsqueeze(1)  # (B, 1, width)
