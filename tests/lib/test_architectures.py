@@ -14,6 +14,7 @@ from torch.distributions import constraints
 from dgm import architectures, heads, models, nets
 from dgm.architectures import Convolution, Perceptron, Residual
 from dgm.objectives import elbo, m2, prediction_constrained, reconstruction
+from dgm.protocols import given
 
 ARCHITECTURES = {
     name: getattr(architectures, name)
@@ -46,7 +47,6 @@ MODELS = {
     "Critic with labels": (models.Critic, {"classes": 3}, lambda model, x, y: model(x, y)),
 }
 EVENTS = ("Autoencoder", "Critic", "Critic with labels")  # which do not generate
-LABELS = ("ConditionalVAE", "Generator with labels")  # which need them in order to generate
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_a_model_of_an_architecture(architecture, shape, model):
     """It generates, decodes, learns from one step, and its copy is another model."""
     network, (x, y) = build(architecture, model, shape), data(shape)
     assert network.shape == shape
-    labels = {"y": y} if model in LABELS else {}
+    labels = given(network, y)
     if model not in EVENTS:
         drawn = network.sample(3, **labels)
         assert drawn.shape == (3, *shape)

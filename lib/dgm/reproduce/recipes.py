@@ -43,9 +43,9 @@ def vae(
 ) -> Recipe:
     """A VAE with 50 latent variables and two tanh layers of 200 units on either side.
 
-    Source: Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders, section 5 and
-    their code: Glorot's initialisation, the decoder's last bias at the mean image, Adam with
-    epsilon 1e-4, batches of 20.
+    Source: Burda, Grosse and Salakhutdinov (2016), arXiv:1509.00519, Importance Weighted
+    Autoencoders, section 5, and their code: Glorot's initialisation, the decoder's last bias at the
+    mean image, Adam with epsilon 1e-4, batches of 20.
 
     Args:
         bound: what is maximised, `elbo` or `iwae`.
