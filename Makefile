@@ -22,7 +22,7 @@ export PYTHONWARNINGS ?= ignore::DeprecationWarning
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 
-.PHONY: book known-chapter test serve lab bench reproduce assignment lock clean
+.PHONY: book known-chapter test serve pdf lab bench reproduce assignment lock clean
 
 # Chapters are run side by side, and only what changed since the last build (FORCE=1: all of them).
 # CHAPTER=05-vae builds that chapter's page, the others as they are; SOLUTIONS=0 leaves solutions
@@ -58,6 +58,9 @@ known-chapter:
 
 serve: book  ## build, then serve the book at http://localhost:8000
 	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+
+pdf: book  ## the whole book as one file for paper: _build/deep-generative-models.pdf
+	$(BIN)/python book/_ext/print_book.py _build/deep-generative-models.pdf
 
 lab: .venv/installed  ## open your copies of the chapters, in work/; SOURCE=1: the chapters themselves
 	$(if $(filter 1,$(SOURCE)),,@$(BIN)/python -m dgm.assignment.edition)

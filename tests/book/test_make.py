@@ -132,6 +132,12 @@ def test_nbval_runs_every_chapter_in_ci_and_when_forced(clone, setting):
     assert "--kept-runs" not in nbval and nbval.endswith(" -n 2 --dist loadscope book")
 
 
+def test_the_pdf_is_made_of_the_built_book(clone):
+    build, pdf = called(clone, "pdf")
+    assert build.startswith("jupyter-book build book -W -n")
+    assert pdf == "python book/_ext/print_book.py _build/deep-generative-models.pdf"
+
+
 def test_one_chapter_can_be_tested(clone):
     (clone / "book").mkdir()
     (clone / "book" / "05-vae.ipynb").touch()

@@ -28,9 +28,11 @@ every_content_page = pytest.mark.parametrize("page", CONTENT)
 
 PROBE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
 FIGURES = (Path(__file__).parent / "figures.js").read_text(encoding="utf-8")
+ON_PAPER = (Path(__file__).parent / "paper.js").read_text(encoding="utf-8")
 PHONE = {"width": 390, "height": 844}
 TABLET = {"width": 768, "height": 1024}
 DESK = {"width": 1280, "height": 900}
+PAPER = {"width": 650, "height": 900}  # between the margins of A4
 
 
 # ---------------------------------------------------------------- as files
@@ -160,6 +162,7 @@ class Visit:
     phone: dict
     focus: dict
     figures: dict
+    paper: list
 
 
 @functools.cache
@@ -177,7 +180,7 @@ def visit(browser, url: str, look: bool = True) -> Visit:
     tab.goto(url, wait_until="load")
     tab.evaluate("() => window.MathJax?.startup?.promise")
     desk = tab.evaluate(PROBE)
-    focus, dark, phone, figures = {}, {}, {}, {}
+    focus, dark, phone, figures, paper = {}, {}, {}, {}, []
     if look:
         open_everything(tab)
         focus = tab_through(tab)
@@ -186,8 +189,9 @@ def visit(browser, url: str, look: bool = True) -> Visit:
         tab.set_viewport_size(PHONE)
         phone = tab.evaluate(PROBE)
         figures = look_at_figures(tab)
+        paper = look_at_paper(tab)
     context.close()
-    return Visit(messages, failed, foreign, desk, dark, phone, focus, figures)
+    return Visit(messages, failed, foreign, desk, dark, phone, focus, figures, paper)
 
 
 def look_at_figures(tab) -> dict:
@@ -198,6 +202,16 @@ def look_at_figures(tab) -> dict:
         tab.set_viewport_size(size)
         found[theme, size["width"]] = tab.evaluate(FIGURES)
     return found
+
+
+def look_at_paper(tab) -> list:
+    """What is wrong with the printed page, from the dark theme and a phone's width."""
+    tab.evaluate("document.documentElement.dataset.theme = 'dark'")
+    tab.set_viewport_size(PHONE)
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    tab.emulate_media(media="print")
+    tab.set_viewport_size(PAPER)
+    return tab.evaluate(ON_PAPER)
 
 
 def is_foreign(requested: str, page: str) -> bool:
@@ -292,6 +306,11 @@ def test_figures_fit_their_column(browser, address, page):
 
 
 @every_content_page
+def test_on_paper_nothing_is_cut(browser, address, page):
+    assert visit(browser, f"{address}/{page}").paper == []
+
+
+@every_content_page
 def test_figures_bring_no_white_plate_into_the_dark(browser, address, page):
     figures = visit(browser, f"{address}/{page}").figures
     assert [found["plates"] for (theme, _), found in figures.items() if theme == "dark"] == [[]] * 3
@@ -323,7 +342,7 @@ def test_keyboard_reaches_every_control_and_shows_where_it_is(browser, address, 
 FAULTY = """<!DOCTYPE html><html><body><main>
 <p style="color: #aaa">faint</p> <p>raw $$ x $$</p> <div class="math">\\(x\\)</div>
 <img src="none.png"> <img src="http://127.0.0.2:9/x.png" alt="foreign">
-<div style="width: 900px">wide</div>
+<div style="width: 900px">wide</div> <pre id="cut" style="width: 100px">a wide line of code</pre>
 <figure id="wide" style="width: 100px"><canvas width="200"></canvas></figure>
 <svg class="plot" role="img" id="plate" width="99" height="99">
   <rect width="99" height="60" fill="#fff"/></svg>
@@ -347,6 +366,7 @@ def test_the_looks_find_what_is_wrong(browser, tmp_path):
     assert len(seen.figures) == 6
     assert all("wide" in found["wide"] for found in seen.figures.values())
     assert all("plate" in found["plates"] for found in seen.figures.values())
+    assert seen.paper == ["cut pre"]
     assert "unseen" in seen.focus["unseen"][0] and "unreached" in seen.focus["unreached"][0]
 
 

@@ -1,0 +1,34 @@
+// What pages do before they are printed: paper is white, and formulas and tables that are wider than
+// it are scaled down. Without this script those are cut.
+
+const PAPER = 650; // pixels between the margins of A4 (print.css); Letter has 672
+
+// Every formula and table gets the scale at which all of it fits between the margins, whatever the
+// window's width.
+function fitToPaper() {
+  const article = document.querySelector(".bd-article");
+  const boxes = [...article.querySelectorAll(".math mjx-container, table")].filter((box) => box.checkVisibility());
+  const column = (box) => (box.matches("div.math > *") ? box : box.parentElement.closest("p, li, dd, td, th, figcaption, div"));
+  for (const box of boxes) {
+    box.style.removeProperty("--fit");
+    if (box.matches("table")) box.style.width = "min-content"; // words may go to the next line
+  }
+  const rooms = boxes.map((box) => PAPER - (article.clientWidth - column(box).clientWidth));
+  const widths = boxes.map((box) => (box.matches("table") ? box : box.firstElementChild).getBoundingClientRect().width);
+  boxes.forEach((box, i) => {
+    if (box.matches("table")) box.style.removeProperty("width");
+    if (widths[i] > rooms[i]) box.style.setProperty("--fit", (rooms[i] / widths[i]).toFixed(3));
+  });
+}
+
+let theme;
+
+addEventListener("beforeprint", () => {
+  theme = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+  fitToPaper();
+});
+
+addEventListener("afterprint", () => {
+  document.documentElement.dataset.theme = theme;
+});
