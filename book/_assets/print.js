@@ -2,6 +2,7 @@
 // it are scaled down. Without this script those are cut.
 
 const PAPER = 650; // pixels between the margins of A4 (print.css); Letter has 672
+const ROOT = 13; // pixels, the size of letters of the root there
 
 // Every formula and table gets the scale at which all of it fits between the margins, whatever the
 // window's width.
@@ -13,11 +14,13 @@ function fitToPaper() {
     box.style.removeProperty("--fit");
     if (box.matches("table")) box.style.width = "min-content"; // words may go to the next line
   }
-  const rooms = boxes.map((box) => PAPER - (article.clientWidth - column(box).clientWidth));
+  const scale = ROOT / parseFloat(getComputedStyle(document.documentElement).fontSize); // 1 in print
+  const rooms = boxes.map((box) => PAPER - scale * (article.clientWidth - column(box).clientWidth));
   const widths = boxes.map((box) => (box.matches("table") ? box : box.firstElementChild).getBoundingClientRect().width);
   boxes.forEach((box, i) => {
     if (box.matches("table")) box.style.removeProperty("width");
-    if (widths[i] > rooms[i]) box.style.setProperty("--fit", (rooms[i] / widths[i]).toFixed(3));
+    const fit = rooms[i] / (scale * widths[i]);
+    if (fit < 1) box.style.setProperty("--fit", fit.toFixed(3));
   });
 }
 
