@@ -67,7 +67,7 @@ bench: .venv/installed  ## speed, as ratios within one run, on a machine that do
 	-@$(MAKE) --no-print-directory .venv/bench
 	env -u OMP_WAIT_POLICY $(BIN)/python -m dgm.bench
 
-reproduce: .venv/installed  ## scoreboard runs: make reproduce NAMES="vae-1 iwae-50" BUDGET=15
+reproduce: .venv/installed  ## recorded experiments: make reproduce NAMES="vae-1 iwae-50" BUDGET=15
 	$(BIN)/python -m dgm.reproduce $(NAMES) $(addprefix --budget ,$(BUDGET))
 
 assignment: .venv/grading  ## make assignment CHAPTER=05-vae EXERCISES=vae-1,vae-3 OUTPUT=folder FORCE=1

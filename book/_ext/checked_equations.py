@@ -1,22 +1,24 @@
-"""Sphinx extension: a tick beside every equation that a test checks, and an index of the checks.
+"""Sphinx extension: beside an equation, links to its check and to the library's function for it.
 
-An equation labelled `eq-...` makes a claim. A test in tests/equations/ that carries the marker
-`@pytest.mark.equation("eq-...")` computes both sides of it. The tests are read, never imported:
-the build needs neither pytest nor a working library to place the ticks.
+An equation labelled `eq-...` makes a claim, one labelled `def-...` defines. What checks a claim,
+`equation_checks` reads from the tests: a tick leads to it. What computes an equation, docstrings
+say, which `library_reference` shows: a second link leads there.
 
 The directive `{checked-equations}` lists all checks; the page that holds it is the ticks' target.
-An `eq-` label without a test is a warning, so that a build under `-W` fails.
+An `eq-` label without a test is a warning, and so is a test of a label that stands nowhere in the
+book, so that a build under `-W` fails.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from docutils import nodes
+from equation_checks import Check, read_checks
+from library_reference import functions
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -26,77 +28,7 @@ from sphinx.util.nodes import make_refnode
 
 logger = logging.getLogger(__name__)
 
-CLAIM = "eq-"
-
-
-# ---------------------------------------------------------------- reading the tests
-
-
-@dataclass(frozen=True)
-class Check:
-    """One test of one equation."""
-
-    label: str
-    test: str
-    path: Path
-    line: int
-    summary: str
-    source: str
-
-
-def marked_labels(function: ast.FunctionDef) -> list[str]:
-    """The labels in the function's `@pytest.mark.equation("eq-a", ...)` decorators."""
-    calls = [d for d in function.decorator_list if isinstance(d, ast.Call)]
-    marks = [c for c in calls if ast.unparse(c.func) == "pytest.mark.equation"]
-    return [ast.literal_eval(argument) for mark in marks for argument in mark.args]
-
-
-def first_line(node: ast.stmt) -> int:
-    """Where a definition begins, its decorators included."""
-    return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-
-
-def source_of(node: ast.stmt, text: str) -> str:
-    return "\n".join(text.splitlines()[first_line(node) - 1 : node.end_lineno])
-
-
-def definitions(module: ast.Module) -> dict[str, ast.stmt]:
-    """A test file's own functions, fixtures and constants, by name."""
-    found = {}
-    for node in module.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found[node.name] = node
-        elif isinstance(node, ast.Assign):
-            found |= {n.id: node for t in node.targets for n in ast.walk(t) if hasattr(n, "id")}
-    return found
-
-
-def with_helpers(test: ast.FunctionDef, module: ast.Module, text: str) -> str:
-    """The test's source after that of everything in its file that it uses."""
-    known, needed, waiting = definitions(module), {test}, [test]
-    while waiting:
-        parts = list(ast.walk(waiting.pop()))
-        names = {n.id for n in parts if isinstance(n, ast.Name)}
-        names |= {n.arg for n in parts if isinstance(n, ast.arg)}  # fixtures
-        found = {known[name] for name in names & set(known)} - needed
-        needed |= found
-        waiting += found
-    helpers = sorted(needed - {test}, key=first_line)
-    return "\n\n\n".join(source_of(node, text) for node in [*helpers, test])
-
-
-def read_checks(folder: Path) -> list[Check]:
-    """All checks in the folder's test_*.py, in the order of the files."""
-    checks = []
-    for path in sorted(Path(folder).glob("test_*.py")):
-        text = path.read_text(encoding="utf-8")
-        module = ast.parse(text)
-        for test in [node for node in module.body if isinstance(node, ast.FunctionDef)]:
-            summary = (ast.get_docstring(test) or "").strip().split("\n")[0]
-            for label in marked_labels(test):
-                source = with_helpers(test, module, text)
-                checks.append(Check(label, test.name, path, first_line(test), summary, source))
-    return checks
+CLAIM, DEFINITION = "eq-", "def-"
 
 
 # ---------------------------------------------------------------- the state of a build
@@ -104,14 +36,14 @@ def read_checks(folder: Path) -> list[Check]:
 
 @dataclass(frozen=True)
 class Equation:
-    """A labelled claim as it stands on a page."""
+    """A labelled equation as it stands on a page."""
 
     docname: str
     latex: str
 
 
 def equations(env: BuildEnvironment) -> dict[str, Equation]:
-    """The claims found so far, by label; kept with the pickled environment."""
+    """The equations found so far, by label; kept with the pickled environment."""
     if not hasattr(env, "checked_equations"):
         env.checked_equations = {}
     return env.checked_equations
@@ -127,8 +59,9 @@ def index_pages(env: BuildEnvironment) -> set[str]:
 def load_checks(app: Sphinx) -> None:
     """Read the tests once per build."""
     folder = Path(app.srcdir, app.config.checked_equations_tests).resolve()
-    app.env.checks_folder = folder
-    app.env.checks = {check.label: check for check in read_checks(folder)}
+    app.env.checks = {}
+    for check in read_checks(folder):
+        app.env.checks.setdefault(check.label, []).append(check)
 
 
 def forget_page(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
@@ -139,39 +72,46 @@ def forget_page(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
 
 
 def collect_equations(app: Sphinx, doctree: nodes.document) -> None:
-    """Remember every labelled claim of a page that was just read."""
+    """Remember every labelled equation of a page that was just read."""
     for node in doctree.findall(nodes.math_block):
-        if (node.get("label") or "").startswith(CLAIM):
+        if (node.get("label") or "").startswith((CLAIM, DEFINITION)):
             equations(app.env)[node["label"]] = Equation(app.env.docname, node.astext())
 
 
-def warn_unchecked(app: Sphinx, env: BuildEnvironment) -> None:
-    """A claim without a test fails the build under -W."""
+def warn_unmatched(app: Sphinx, env: BuildEnvironment) -> None:
+    """A claim without a test fails the build under -W, and so does a test without an equation."""
     for label, equation in equations(env).items():
-        if label not in env.checks:
-            logger.warning(
-                "the equation %s has no test: mark one with @pytest.mark.equation(%r)",
-                label,
-                label,
-                location=equation.docname,
-                type="checked_equations",
-            )
+        if label.startswith(CLAIM) and label not in env.checks:
+            warn(f"the equation {label} has no test: mark one with it", equation.docname)
+    for label, checks in env.checks.items():
+        if label not in equations(env):
+            for check in checks:
+                warn(f"{check.test} checks {label}, which stands nowhere in the book", check.place)
+
+
+def warn(message: str, location: str) -> None:
+    logger.warning(message, location=location, type="checked_equations")
 
 
 def pages_to_rewrite(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Changed tests change pages whose sources did not change. The notebooks do not run again."""
-    digest = hashlib.sha256(repr(sorted(env.checks.items())).encode()).hexdigest()
+    """Changed tests, or functions, change pages whose sources did not change.
+
+    The notebooks do not run again.
+    """
+    moved = index_pages(env) | {page for places in functions(env).values() for page, _ in places}
+    state = sorted(env.checks.items()), sorted(functions(env).items())
+    digest = hashlib.sha256(repr(state).encode()).hexdigest()
     if digest == getattr(env, "checks_digest", None):
-        return sorted(index_pages(env))  # an equation may have moved
+        return sorted(moved)  # an equation's number may have changed
     env.checks_digest = digest
-    return sorted(index_pages(env) | {equation.docname for equation in equations(env).values()})
+    return sorted(moved | {equation.docname for equation in equations(env).values()})
 
 
 # ---------------------------------------------------------------- the ticks
 
 
 class checked_equation(nodes.General, nodes.Element):
-    """Wraps a display equation together with its tick."""
+    """Wraps a display equation together with its links: (class, address, sign, what it says)."""
 
 
 def visit_checked_equation(translator, node: checked_equation) -> None:
@@ -179,11 +119,12 @@ def visit_checked_equation(translator, node: checked_equation) -> None:
 
 
 def depart_checked_equation(translator, node: checked_equation) -> None:
-    says = escape(f"Checked by {node['test']}", quote=True)
-    translator.body.append(
-        f'<a class="equation-tick" href="{escape(node["target"], quote=True)}" '
-        f'aria-label="{says}" title="{says}"><span aria-hidden="true">✓</span></a></div>\n'
-    )
+    links = [
+        f'<a class="{name}" href="{escape(address)}" aria-label="{escape(says)}" '
+        f'title="{escape(says)}"><span aria-hidden="true">{sign}</span></a>'
+        for name, address, sign, says in node["links"]
+    ]
+    translator.body.append(f'<span class="equation-links">{"".join(links)}</span></div>\n')
 
 
 def anchor(label: str) -> str:
@@ -191,19 +132,38 @@ def anchor(label: str) -> str:
     return f"check-{label}"
 
 
-def add_ticks(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Put the tick beside each claim that has a test."""
-    pages = index_pages(app.env)
-    if app.builder.format != "html" or not pages:
+def add_links(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Put the tick beside each equation that has a test, and the link to its code."""
+    if app.builder.format != "html":
         return
-    index = app.builder.get_relative_uri(docname, min(pages))
     for node in list(doctree.findall(nodes.math_block)):
-        check = app.env.checks.get(node.get("label"))
-        if check and check.label in equations(app.env):
-            target = f"{index}#{anchor(check.label)}"
-            wrapper = checked_equation(test=check.test, target=target)
-            node.replace_self(wrapper)
-            wrapper += node
+        label = node.get("label")
+        if label in equations(app.env):
+            links = [*tick(app, docname, label), *code(app, docname, label)]
+            if links:
+                wrapper = checked_equation(links=links)
+                node.replace_self(wrapper)
+                wrapper += node
+
+
+def tick(app: Sphinx, docname: str, label: str) -> list[tuple[str, str, str, str]]:
+    """The link to the equation's checks, if it has any."""
+    checks, pages = app.env.checks.get(label), index_pages(app.env)
+    if not (checks and pages):
+        return []
+    address = app.builder.get_relative_uri(docname, min(pages)) + f"#{anchor(label)}"
+    says = "Checked by " + ", ".join(check.test for check in checks)
+    return [("equation-tick", address, "✓", says)]
+
+
+def code(app: Sphinx, docname: str, label: str) -> list[tuple[str, str, str, str]]:
+    """The link to the first function that computes the equation: its entry names the others."""
+    places = functions(app.env).get(label)
+    if not places:
+        return []
+    page, path = places[0]
+    address = app.builder.get_relative_uri(docname, page) + f"#{path}"
+    return [("equation-code", address, "‹›", f"Code: {', '.join(p for _, p in places)}")]
 
 
 # ---------------------------------------------------------------- the index of checks
@@ -246,7 +206,7 @@ def pages_in_order(env: BuildEnvironment) -> list[str]:
 
 
 def page_labels(env: BuildEnvironment, page: str) -> list[str]:
-    """The checked claims of one page, in the order of their numbers."""
+    """The checked equations of one page, in the order of their numbers."""
     numbers = env.get_domain("math").equations
     labels = [k for k, equation in equations(env).items() if equation.docname == page]
     return sorted((k for k in labels if k in env.checks), key=lambda k: numbers[k][1])
@@ -266,18 +226,31 @@ def page_section(app: Sphinx, docname: str, page: str) -> nodes.section:
     heading += make_refnode(app.builder, docname, page, "", app.env.titles[page].deepcopy()[:])
     section += heading
     for label in page_labels(app.env, page):
-        section += check_entry(app, docname, app.env.checks[label])
+        section += check_entry(app, docname, label)
     return section
 
 
-def check_entry(app: Sphinx, docname: str, check: Check) -> nodes.container:
-    """One equation: its number, what the test does, the formula, the test's source."""
-    entry = nodes.container(ids=[anchor(check.label)], classes=["check-entry"])
+def check_entry(app: Sphinx, docname: str, label: str) -> nodes.container:
+    """One equation: its number, what its tests do, the formula, their source, and the library's."""
+    first, *others = app.env.checks[label]
+    entry = nodes.container(ids=[anchor(label)], classes=["check-entry"])
     head = nodes.paragraph(classes=["check-head"])
-    head += [equation_link(app, docname, check.label), nodes.Text(" "), *prose(check.summary)]
-    latex = equations(app.env)[check.label].latex
-    entry += [head, nodes.math_block(latex, latex, nowrap=False, number=None), source(app, check)]
+    head += [equation_link(app, docname, label), nodes.Text(" "), *prose(first.summary)]
+    latex = equations(app.env)[label].latex
+    entry += [head, nodes.math_block(latex, latex, nowrap=False, number=None), source(app, first)]
+    for check in others:
+        entry += [nodes.paragraph("", "", *prose(check.summary)), source(app, check)]
+    entry += library_line(app, docname, label)
     return entry
+
+
+def library_line(app: Sphinx, docname: str, label: str) -> list[nodes.paragraph]:
+    """Links to the functions of the library that compute the equation."""
+    line = nodes.paragraph("", "In the library: ", classes=["check-library"])
+    for k, (page, path) in enumerate(functions(app.env).get(label, [])):
+        line += nodes.Text(", " if k else "")
+        line += make_refnode(app.builder, docname, page, path, nodes.literal("", path))
+    return [line] if len(line) > 1 else []
 
 
 def prose(text: str) -> list[nodes.Node]:
@@ -331,7 +304,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("doctree-read", collect_equations)
     app.connect("doctree-read", load_mathjax)
     app.connect("env-updated", pages_to_rewrite)
-    app.connect("env-check-consistency", warn_unchecked)
-    app.connect("doctree-resolved", add_ticks)
+    app.connect("env-check-consistency", warn_unmatched)
+    app.connect("doctree-resolved", add_links)
     app.connect("doctree-resolved", fill_index)
     return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": False}

@@ -7,32 +7,34 @@
 
 shows the public names of these modules, each with its signature and the first sentence of its
 docstring; the rest of the docstring is folded. Modules are sections, and every name is an anchor:
-`library.html#dgm.models.VAE`. Docstrings are Markdown with `$...$` and the sections Args, Returns,
-Raises and so on; the page that holds the directive must be Markdown, too. A name without a
-docstring is a warning, so that a build under -W fails.
+`library.html#dgm.models.VAE`. What docstrings may hold, `docstrings` says; the page that holds the
+directive must be Markdown, too. A name without a docstring is a warning, so that a build under -W
+fails.
+
+Where a docstring names equations of the book (`Equation: eq-elbo`), the entry links to them and
+shows the source of the function, folded; `functions` tells the other extensions which functions
+compute an equation. A label that stands nowhere in the book is a warning.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
-import re
+import textwrap
 from functools import partial
 from html import escape
 from types import ModuleType
 
+from docstrings import first_sentence, markdown, prose, take_equations
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 logger = logging.getLogger(__name__)
-
-SECTION = re.compile(r"(Args|Attributes|Returns|Returns, raises|Raises|Shapes|Source):(?: (.*))?$")
-ITEM = re.compile(r"([\w*][\w*., ]*): (.*)$")
-# what Markdown leaves alone: formulas and code
-VERBATIM = re.compile(r"(\$\$.*?\$\$|\$[^$]+\$|`[^`]+`)", re.DOTALL)
 
 # ---------------------------------------------------------------- what there is to show
 
@@ -46,13 +48,27 @@ def public_names(module: ModuleType) -> dict[str, object]:
 
 
 def methods(cls: type) -> dict[str, object]:
-    """The public methods and properties that a class documents itself."""
+    """The public methods and properties that a class documents itself, or has of a private base.
+
+    A base in a module whose name begins with `_` has no entry of its own.
+    """
     found = {}
-    for name, value in vars(cls).items():
-        function = getattr(value, "__func__", getattr(value, "fget", value))
-        if not name.startswith("_") and inspect.isfunction(function) and function.__doc__:
-            found[name] = value if isinstance(value, property) else function
+    for base in [cls, *(b for b in cls.__mro__[1:] if "._" in b.__module__)]:
+        for name, value in vars(base).items():
+            function = getattr(value, "__func__", getattr(value, "fget", value))
+            if not name.startswith("_") and inspect.isfunction(function) and function.__doc__:
+                found.setdefault(name, value if isinstance(value, property) else function)
     return found
+
+
+def source(value: object) -> str:
+    """The lines of a function or class in its file, but for its docstring."""
+    text = textwrap.dedent(inspect.getsource(getattr(value, "fget", value)))
+    lines, docstring = text.splitlines(), ast.parse(text).body[0].body[0]
+    start, end = docstring.lineno - 1, docstring.end_lineno
+    if lines[end : end + 1] == [""]:  # the blank line after a class's
+        end += 1
+    return "\n".join(lines[:start] + lines[end:])
 
 
 def is_documented(value: object) -> bool:
@@ -100,92 +116,40 @@ class Shown(str):
     __repr__ = str.__str__
 
 
-# ---------------------------------------------------------------- from docstring to Markdown
-
-
-def first_sentence(docstring: str) -> tuple[str, str]:
-    """It and the rest. A full stop within a formula or within code ends no sentence.
-
-    >>> first_sentence("The mean, $a. b$. And more.")
-    ('The mean, $a. b$.', 'And more.')
-    """
-    opening = docstring.split("\n\n")[0]
-    for stop in re.finditer(r"\.(?=\s|$)", opening):
-        sentence = opening[: stop.end()]
-        if not sentence.count("`") % 2 and not sentence.count("$") % 2:
-            return sentence, docstring[stop.end() :].strip()
-    return opening, docstring[len(opening) :].strip()
-
-
-def markdown(docstring: str) -> str:
-    """A docstring's sections, indented blocks and examples as Markdown.
-
-    >>> print(markdown("Args:\\n    x: one,\\n        or two."))
-    **Args**
-    <BLANKLINE>
-    - `x`: one,
-      or two.
-    """
-    parts = []
-    for block in re.split(r"\n(?:[ ]*\n)+", separated(docstring)):
-        head = SECTION.match(block.split("\n")[0])
-        if head:
-            parts.append(section(head, block))
-        elif block.startswith(">>>"):
-            parts.append(f"```pycon\n{block}\n```")
-        elif block.startswith("    "):
-            previous = parts[-1] if parts else ""
-            if previous.startswith("```text"):  # a blank line within an indented block
-                parts[-1] = previous.removesuffix("```") + f"\n{inspect.cleandoc(block)}\n```"
-            else:
-                parts.append(f"```text\n{inspect.cleandoc(block)}\n```")
-        else:
-            parts.append(prose(block))
-    return "\n\n".join(parts)
-
-
-def separated(docstring: str) -> str:
-    """With blank lines around displayed formulas and before sections."""
-    text = re.sub(r"(?ms)^(\$\$.*?\$\$\S?)[ ]*$", r"\n\1\n", docstring)
-    return re.sub(rf"(?m)^(?={SECTION.pattern[:-1]}$)", "\n", text).strip("\n")
-
-
-def section(head: re.Match, block: str) -> str:
-    """`Args:` and what is indented below it, as a list if it has names."""
-    title, text = head[1], head[2]
-    body = inspect.cleandoc("\n".join(block.split("\n")[1:]))
-    if text is not None:  # it begins on the line of the title
-        return f"**{title}** " + prose(f"{text}\n{body}".strip())
-    if not ITEM.match(body.split("\n")[0]):
-        return f"**{title}** " + prose(body)
-    lines = []
-    for line in body.split("\n"):
-        item = ITEM.match(line)
-        indented = "  " + prose(line.strip())
-        lines.append(f"- `{item[1]}`: {prose(item[2])}" if item else indented)
-    return f"**{title}**\n\n" + "\n".join(lines)
-
-
-def prose(text: str) -> str:
-    """Text in which nothing but formulas, code and emphasis means anything to Markdown.
-
-    >>> prose("a < b, {eval}`name`, $x<y$")
-    'a \\\\< b, \\\\{eval}`name`, $x<y$'
-    """
-    pieces = VERBATIM.split(text)
-    return "".join(p if k % 2 else re.sub(r"([<{\[])", r"\\\1", p) for k, p in enumerate(pieces))
-
-
 # ---------------------------------------------------------------- the page
 
 
+def functions(env: BuildEnvironment) -> dict[str, list[tuple[str, str]]]:
+    """Per equation, where the functions that compute it are: pages and anchors; kept with env."""
+    if not hasattr(env, "equation_functions"):
+        env.equation_functions = {}
+    return env.equation_functions
+
+
+def forget_page(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    """A page is about to be read again: drop what it held."""
+    kept = {
+        label: [place for place in places if place[0] != docname]
+        for label, places in functions(env).items()
+    }
+    env.equation_functions = {label: places for label, places in kept.items() if places}
+
+
+def warn_unknown(app: Sphinx, env: BuildEnvironment) -> None:
+    """A label in a docstring that stands nowhere in the book fails the build under -W."""
+    known = env.get_domain("math").equations
+    for label, places in functions(env).items():
+        for page, path in places if label not in known else ():
+            message = f"{path} computes {label}, which stands nowhere in the book"
+            logger.warning(message, location=page, type="library_reference")
+
+
 class folded(nodes.General, nodes.Element):
-    """A native disclosure; `label` is what its handle says."""
+    """A native disclosure; its handle says `says`, and `label` in code."""
 
 
 def visit_folded(translator, node: folded) -> None:
-    label = escape(node["label"])
-    handle = f"<summary>More about <code>{label}</code></summary>"
+    handle = f"<summary>{node['says']} <code>{escape(node['label'])}</code></summary>"
     translator.body.append(f'<details class="reference-more">{handle}\n')
 
 
@@ -200,7 +164,11 @@ class LibraryReference(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         self.shown: set[int] = set()
-        return [self.module(importlib.import_module(line.strip())) for line in self.content]
+        self.claims: dict[str, tuple[nodes.paragraph, list[str]]] = {}
+        sections = [self.module(importlib.import_module(line.strip())) for line in self.content]
+        for path, (place, labels) in self.claims.items():
+            place += self.others(path, labels)
+        return sections
 
     def module(self, module: ModuleType) -> nodes.section:
         self.env.note_dependency(inspect.getfile(module))
@@ -222,22 +190,57 @@ class LibraryReference(SphinxDirective):
         if not is_documented(value):
             return result
         self.env.note_dependency(inspect.getfile(value))
-        sentence, rest = first_sentence(self.docstring(path, value))
+        labels, text = take_equations(self.docstring(path, value))
+        sentence, rest = first_sentence(text)
         result += self.parsed(prose(sentence), path)
+        result += self.equations(path, labels)
         more = self.parsed(markdown(rest), path) if rest else []
         if inspect.isclass(value):
             for own, function in methods(value).items():
                 more.append(self.method(f"{path}.{own}", own, function))
         if more:
-            result += folded("", *more, label=name)
+            result += folded("", *more, says="More about", label=name)
+        result += self.source(name, value) if labels else []
         return result
 
     def method(self, path: str, name: str, value: object) -> nodes.container:
         call = nodes.literal("", "." + signature(name, value))
         result = nodes.container(ids=[path], classes=["reference-method"])
         result += nodes.paragraph("", "", call, classes=["reference-signature"])
-        result += self.parsed(markdown(self.docstring(path, value)), path)
+        labels, text = take_equations(self.docstring(path, value))
+        result += self.parsed(markdown(text), path)
+        result += self.equations(path, labels)
+        result += self.source(name, value) if labels else []
         return result
+
+    def equations(self, path: str, labels: list[str]) -> list[nodes.Node]:
+        """Links to the equations that an entry computes. Their texts are the numbers."""
+        if not labels:
+            return []
+        for label in labels:
+            functions(self.env).setdefault(label, []).append((self.env.docname, path))
+        text = ", ".join(f"{{eq}}`{label}`" for label in labels)
+        place = self.parsed(f"Equation {text}", path)[0]
+        place["classes"].append("reference-equations")
+        self.claims[path] = place, labels
+        return [place]
+
+    def others(self, path: str, labels: list[str]) -> list[nodes.Node]:
+        """Links to what else computes one of the equations."""
+        found = dict.fromkeys(place for label in labels for _, place in functions(self.env)[label])
+        links = [
+            nodes.reference("", "", nodes.literal("", other), refid=other)
+            for other in found
+            if other != path
+        ]
+        texts = [nodes.Text("; also "), *(nodes.Text(", ") for _ in links)]
+        return [part for pair in zip(texts, links, strict=False) for part in pair]
+
+    def source(self, name: str, value: object) -> folded:
+        code = source(value)
+        return folded(
+            "", nodes.literal_block(code, code, language="python"), says="Source of", label=name
+        )
 
     def docstring(self, path: str, value: object) -> str:
         text = inspect.cleandoc(value.__doc__ or "").strip()
@@ -257,4 +260,6 @@ class LibraryReference(SphinxDirective):
 def setup(app: Sphinx) -> dict:
     app.add_node(folded, html=(visit_folded, depart_folded))
     app.add_directive("library-reference", LibraryReference)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    app.connect("env-purge-doc", forget_page)
+    app.connect("env-check-consistency", warn_unknown)
+    return {"version": "1", "parallel_read_safe": False, "parallel_write_safe": True}

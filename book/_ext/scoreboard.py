@@ -70,13 +70,18 @@ def problem(record: object, needed: dict = NEEDED) -> str | None:
 
 
 def read_records(folder: Path, problem: Callable = problem) -> dict[str, dict]:
-    """The records in the folder by file name; one that cannot be used is a warning."""
+    """The records in the folder by file name; one that cannot be used is a warning.
+
+    Those of studies, which have settings, are none of ours: a chapter reads them.
+    """
     records = {}
     for path in sorted(folder.glob("*.json"), key=lambda path: path.stem):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             warn("%s is no record: %s", path.name, error)
+            continue
+        if isinstance(record, dict) and "settings" in record:
             continue
         if wrong := problem(record):
             warn("%s is no record: %s", path.name, wrong)

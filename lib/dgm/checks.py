@@ -160,8 +160,8 @@ def check_data(model, x: Tensor, y: Tensor | None = None) -> None:
     Traceback (most recent call last):
     ValueError: x: got values outside the support ... of the model; for a Bernoulli ...
     """
-    check_device(model, x)
     check_examples(model, x, y)
+    check_device(model, x)
     shape, support = described(model, x)
     if shape is not None and x.shape[1:] != shape:
         raise ValueError(f"x: got shape {tuple(x.shape)}, expected {_written('N', shape)}")

@@ -54,6 +54,8 @@ class LatentVariable(Generative, Protocol):
     """p(x, z) = p(z) p(x | z), with an approximate posterior q(z | x).
 
     With classes it is p(x, z | y) = p(z | y) p(x | z, y), and q(z | x, y).
+
+    Equation: def-latent-variable-model
     """
 
     def prior(self) -> Distribution:

@@ -95,6 +95,12 @@ def displays(text: str, derivation: bool = False) -> Iterator[Display]:
             yield from directive_displays(token.info.strip(), token.content, derivation)
 
 
+def all_labels(pages: list[Path]) -> list[str]:
+    """The labels of all display equations of the pages."""
+    texts = [text for path in pages for text in markdown_texts(path)]
+    return [d.label for text in texts for d in displays(text) if d.label]
+
+
 def directive_displays(info: str, content: str, derivation: bool) -> Iterator[Display]:
     """The display equations of one fence, which may be a directive."""
     match = re.match(r"\{([\w:-]+)\}", info)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import doctest
 import re
+import sys
 from io import StringIO
 
 import nbformat
 import pytest
 import static_site
-from checked_equations import read_checks
+from bs4 import BeautifulSoup
+from equation_checks import read_checks
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import docutils_namespace, patch_docutils
@@ -202,17 +204,19 @@ def test_a_build_shows_what_its_readers_may_see(tmp_path, monkeypatch, environme
         assert BEGIN_SOLUTION not in text and END_HIDDEN not in text
 
 
-def build(folder, test: str) -> tuple[str, str]:
+def build(folder, test: str, library: str = "") -> tuple[str, str]:
     """Build a book of one page and its index of checks; return its warnings and the page."""
     source, tests = folder / "book", folder / "tests"
     for path in (source, tests):
         path.mkdir(parents=True)
     (source / "index.md").write_text(
-        "# Page\n\n$$ a = b $$ (eq-a)\n\nSee {eq}`eq-a`.\n\n```{checked-equations}\n```\n"
+        "# Page\n\n$$ a = b $$ (eq-a)\n\n$$ b $$ (def-b)\n\n$$ c $$ (def-c)\n\n"
+        "See {eq}`eq-a`.\n\n```{checked-equations}\n```\n\n"
+        f"```{{library-reference}}\n{library}\n```\n"
     )
     (tests / "test_page.py").write_text(test)
     settings = {
-        "extensions": ["myst_parser", "checked_equations"],
+        "extensions": ["myst_parser", "checked_equations", "library_reference"],
         "myst_enable_extensions": ["dollarmath"],
         "checked_equations_tests": "../tests",
     }
@@ -225,15 +229,85 @@ def build(folder, test: str) -> tuple[str, str]:
     return warnings.getvalue(), (out / "index.html").read_text(encoding="utf-8")
 
 
+CHECK_A = TEST.replace(', "eq-b"', "")
+
+
 def test_a_checked_equation_has_a_tick_and_an_entry(tmp_path):
-    warnings, page = build(tmp_path, TEST.replace(', "eq-b"', ""))
+    warnings, page = build(tmp_path, CHECK_A)
     assert warnings == ""
     assert re.search(r'class="equation-tick" href="[^"]*#check-eq-a"', page)
     assert 'aria-label="Checked by test_sum"' in page
     assert 'id="check-eq-a"' in page and "1 checked equation." in page
+    assert "equation-code" not in page and "In the library" not in page
 
 
 def test_an_unchecked_claim_is_a_warning(tmp_path):
     warnings, page = build(tmp_path, "")
     assert "the equation eq-a has no test" in warnings
     assert "equation-tick" not in page and "0 checked equations." in page
+
+
+def test_a_check_of_an_equation_that_stands_nowhere_is_a_warning(tmp_path):
+    warnings, page = build(tmp_path, TEST)
+    assert "test_page.py:6: WARNING: test_sum checks eq-b, which stands nowhere" in warnings
+    assert "check-eq-b" not in page
+
+
+def test_two_checks_of_one_equation_are_both_listed(tmp_path):
+    _, page = build(tmp_path, CHECK_A + CHECK_A.replace("test_sum", "test_again"))
+    assert page.count('class="equation-tick"') == 1 and "1 checked equation." in page
+    assert 'aria-label="Checked by test_sum, test_again"' in page
+    sources = re.findall("<summary>Source of <code>(.*?)</code>", page)
+    assert sources == ["test_sum", "test_again"]
+
+
+LIBRARY = '''
+"""Sums."""
+
+
+def add(a, b):
+    """The sum.
+
+    Equation: eq-a, def-b
+    """
+    return a + b
+
+
+def add_again(a, b):
+    """The sum.
+
+    Equation: eq-a
+    """
+    return b + a
+'''
+
+
+@pytest.fixture
+def sums(tmp_path, monkeypatch):
+    (tmp_path / "sums.py").write_text(LIBRARY)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "sums"
+    sys.modules.pop("sums", None)
+
+
+def test_an_equation_leads_to_the_function_that_computes_it(tmp_path, sums):
+    warnings, page = build(tmp_path, CHECK_A, sums)
+    assert warnings == ""
+    page = BeautifulSoup(page, "html.parser")
+    links = {
+        group.parent.find("div", class_="math")["id"]: [
+            (link["class"][0], link["href"].split("#")[1], link["aria-label"])
+            for link in group.find_all("a")
+        ]
+        for group in page.find_all(class_="equation-links")
+    }
+    assert links == {
+        "equation-eq-a": [
+            ("equation-tick", "check-eq-a", "Checked by test_sum"),
+            ("equation-code", "sums.add", "Code: sums.add, sums.add_again"),
+        ],
+        "equation-def-b": [("equation-code", "sums.add", "Code: sums.add")],
+    }
+    line = page.find(id="check-eq-a").find(class_="check-library")
+    assert line.get_text() == "In the library: sums.add, sums.add_again"
+    assert [a["href"].split("#")[1] for a in line.find_all("a")] == ["sums.add", "sums.add_again"]

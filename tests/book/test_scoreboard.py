@@ -117,6 +117,13 @@ def test_a_record_that_fits_no_table_is_a_warning_and_not_shown(tmp_path, record
     assert [row[2] for row in rows[1:]] == [NOT_RUN, NOT_RUN]
 
 
+def test_a_study_is_no_line_of_a_scoreboard(tmp_path):
+    study = {"name": "ring-game", "settings": {"β₁ = 0": {"seeds": [0]}}}
+    warnings, rows, _ = build(tmp_path, {"vae-1-15min": RECORD, "ring-game": study})
+    assert warnings == ""
+    assert [row[2] for row in rows[1:]] == ["89.12 ± 0.74", NOT_RUN]
+
+
 SAMPLES = """# Page
 
 ```{scoreboard}

@@ -90,6 +90,16 @@ def test_every_claim_has_a_tick_that_leads_to_its_check(site, page):
 
 
 @every_content_page
+def test_what_computes_an_equation_leads_back_to_it(site, page):
+    reference = soup(site / "library.html")
+    for link in soup(site / page).select("a.equation-code"):
+        equation = link.parent.parent.select_one("div.math")["id"]
+        entry = reference.find(id=link["href"].split("#")[1])
+        back = entry.select(f'.reference-equations a[href$="#{equation}"]')
+        assert back and entry.find(class_="highlight-python"), link["aria-label"]
+
+
+@every_content_page
 def test_a_page_says_what_it_is_about(site, page):
     head = soup(site / page).head
     assert head.title.text.strip()

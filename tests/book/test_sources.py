@@ -8,11 +8,8 @@ import nbformat
 import pytest
 import source_checks as checks
 import yaml
-from checked_equations import read_checks
-from places import BOOK, EQUATIONS
-
-NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
-PAGES = [*NOTEBOOKS, *sorted(BOOK.rglob("*.md"))]
+from equation_checks import read_checks
+from places import BOOK, EQUATIONS, NOTEBOOKS, PAGES
 
 
 def by_name(path: Path) -> str:
@@ -39,18 +36,13 @@ def test_citations_exist(path):
     assert [p for text in texts for p in checks.unknown_citations(text, bibliography)] == []
 
 
-def all_labels() -> list[str]:
-    texts = [text for path in PAGES for text in checks.markdown_texts(path)]
-    return [d.label for text in texts for d in checks.displays(text) if d.label]
-
-
 def test_labels_are_distinct():
-    assert checks.duplicates(all_labels()) == []
+    assert checks.duplicates(checks.all_labels(PAGES)) == []
 
 
 def test_every_claim_has_a_test_and_every_test_a_claim():
     tested = [check.label for check in read_checks(EQUATIONS)]
-    assert checks.unmatched(all_labels(), tested) == []
+    assert checks.unmatched(checks.all_labels(PAGES), tested) == []
 
 
 def test_checks_say_what_they_compute():

@@ -8,6 +8,9 @@ import torch
 from scipy import integrate, optimize
 from torch.distributions import MixtureSameFamily, MultivariateNormal, Normal
 
+from dgm.evaluate import mean_log_prob
+from dgm.models import PPCA, GaussianMixture
+
 
 def random(*shape, seed=0):
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
@@ -37,7 +40,8 @@ def test_the_divergence_is_not_negative():
 def test_the_expected_score_is_minus_entropy_minus_divergence():
     """Quadrature of E[log q] under a mixture, against closed-form pieces for a Gaussian q.
 
-    E_p[log q] needs only two moments of p; H(p) and the divergence are separate integrals.
+    E_p[log q] needs only two moments of p; H(p) and the divergence are separate integrals. The
+    library's mean over draws is within 4 standard errors.
     """
     law = MixtureSameFamily(
         torch.distributions.Categorical(torch.tensor([0.3, 0.7], dtype=torch.float64)),
@@ -59,6 +63,9 @@ def test_the_expected_score_is_minus_entropy_minus_divergence():
     divergence = integral(lambda x: law.log_prob(x) - model.log_prob(x))
     assert divergence > 0.01
     assert -entropy - divergence == pytest.approx(score, abs=1e-8)
+    torch.manual_seed(0)
+    mean, error = mean_log_prob(model, law.sample((100_000,)))
+    assert abs(mean - score) < 4 * error < 0.01
 
 
 @pytest.mark.equation("eq-gaussian-mle")
@@ -78,6 +85,9 @@ def test_the_most_likely_gaussian():
     L = np.array([[math.exp(found[2]), 0.0], [found[3], math.exp(found[4])]])
     torch.testing.assert_close(torch.as_tensor(found[:2]), mean, atol=1e-5, rtol=0)
     torch.testing.assert_close(torch.as_tensor(L @ L.T), covariance, atol=1e-5, rtol=0)
+    model = GaussianMixture((2,), components=1).double().fit(x, torch.zeros(40, dtype=torch.long))
+    torch.testing.assert_close(model.mean[0].detach(), mean)
+    torch.testing.assert_close(model.covariances()[0].detach(), covariance)
 
 
 @pytest.mark.equation("eq-empirical-mle")
@@ -158,6 +168,18 @@ def test_noise_costs_at_most_the_log_of_its_share():
 THETAS = [(1.0, 1.5, math.log(4.0)), (-0.3, -2.0, -1.0), (0.0, 0.2, 0.7)]
 
 
+def as_ppca(theta):
+    """The toy as the library has it: PPCA with one coordinate on either side."""
+    values = {"weight": [[theta[1]]], "mean": [theta[0]], "log_variance": theta[2]}
+    model = PPCA((1,), latent=1).double()
+    model.load_state_dict({k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()})
+    return model
+
+
+def column(*values):
+    return torch.tensor(values, dtype=torch.float64)[:, None]
+
+
 def joint(x, theta):
     """z -> p(z) p(x | z), written out."""
 
@@ -172,13 +194,15 @@ def joint(x, theta):
 
 @pytest.mark.equation("eq-toy-marginal")
 def test_the_marginal_of_the_toy():
-    """Quadrature over z against the Gaussian of variance theta_1^2 + e^theta_2."""
+    """Quadrature over z against the Gaussian of variance theta_1^2 + e^theta_2, and PPCA's."""
     for theta in THETAS:
         v = theta[1] ** 2 + math.exp(theta[2])
         for x in (-2.0, 0.0, 0.7, 3.0):
             integral, _ = integrate.quad(joint(x, theta), -12, 12, epsabs=1e-13)
             formula = math.exp(-((x - theta[0]) ** 2) / (2 * v)) / math.sqrt(2 * math.pi * v)
             assert integral == pytest.approx(formula, rel=1e-8)
+            by_library = as_ppca(theta).log_prob(column(x)).exp().item()
+            assert by_library == pytest.approx(formula, rel=1e-8)
 
 
 @pytest.mark.equation("eq-toy-posterior")
@@ -193,3 +217,5 @@ def test_the_posterior_of_the_toy():
                 formula = math.exp(-((z - mean) ** 2) / (2 * variance))
                 formula /= math.sqrt(2 * math.pi * variance)
                 assert joint(x, theta)(z) / evidence == pytest.approx(formula, rel=1e-7)
+                by_library = as_ppca(theta).posterior(column(x)).log_prob(column(z)).exp().item()
+                assert by_library == pytest.approx(formula, rel=1e-7)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from dgm.models import PCA
+from dgm.evaluate import reconstruction_error
+from dgm.models import PCA, PPCA
 
 M = 2  # size of the code
 
@@ -35,6 +36,7 @@ def test_pca_error(x):
     _, eigenvalues, _ = spectrum(x)
     pca = PCA((5,), M).double().fit(x)  # by SVD of the data, not from the covariance
     torch.testing.assert_close(error(x, pca(x)), eigenvalues[M:].sum())
+    assert reconstruction_error(pca, x) == pytest.approx(eigenvalues[M:].sum().item())
 
 
 @pytest.mark.equation("eq-kept-and-lost")
@@ -114,7 +116,7 @@ def test_best_encoder(x):
 
 @pytest.mark.equation("eq-ppca-limit")
 def test_ppca_tends_to_pca(x):
-    """The decoded posterior mean, by Gaussian conditioning on the joint covariance, against PCA.
+    """The decoded posterior mean, by Gaussian conditioning and by the library, against PCA.
 
     On the way to the limit each coordinate is shrunk by 1 - sigma^2 / lambda_j, as the proof says.
     """
@@ -128,6 +130,11 @@ def test_ppca_tends_to_pca(x):
         formula = W @ torch.linalg.inv(W.T @ W + sigma2 * torch.eye(M, dtype=x.dtype)) @ W.T
         decoded = formula @ (x - mu).T  # (D, N)
         torch.testing.assert_close(W @ posterior_mean, decoded, atol=1e-7, rtol=1e-7)
+        ppca = PPCA((5,), M).double()
+        values = {"weight": W, "mean": mu, "log_variance": torch.tensor(sigma2).log()}
+        ppca.load_state_dict(values)
+        again = ppca.likelihood(ppca.posterior(x).mean).mean.detach()  # (N, D)
+        torch.testing.assert_close(again - mu, decoded.T, atol=1e-7, rtol=1e-7)
         shrunk = vectors[:, :M] @ ((1 - sigma2 / eigenvalues[:M]) * exact).T
         torch.testing.assert_close(decoded, shrunk, atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(mu + decoded.T, pca(x), atol=1e-4, rtol=0)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,9 @@ from torch.distributions import (
     OneHotCategorical,
 )
 
+from dgm import objectives
+from dgm.estimators import exact
+from dgm.evaluate import aggregate_posterior
 from dgm.models import PPCA, RBM, BernoulliMixture, GaussianMixture
 
 
@@ -148,6 +152,8 @@ def test_ppca_marginal_and_posterior():
     parameters = {"weight": W, "mean": mu, "log_variance": torch.tensor(math.log(sigma2))}
     model.load_state_dict(parameters)
     close(model.log_prob(x).detach(), log_p)
+    by_library = model.posterior(x).log_prob(z[:, None]).T.detach()  # (5, G)
+    close(by_library, log_joint - log_p[:, None], atol=1e-8, rtol=1e-8)
 
 
 @pytest.mark.equation("eq-ppca-mle")
@@ -204,13 +210,14 @@ def test_fisher_identity():
 
 @pytest.mark.equation("eq-gaussian-kl")
 def test_gaussian_kl():
-    """Quadrature against the formula, in both directions."""
+    """Quadrature against the formula and the library's `kl`, in both directions."""
     z, h = grid(-30, 30, 60_001)
     for m1, s1, m2, s2 in ((0.5, 0.8, -0.3, 1.4), (-0.3, 1.4, 0.5, 0.8), (2.0, 1.0, 2.0, 3.0)):
         log_p, log_q = Normal(m1, s1).log_prob(z), Normal(m2, s2).log_prob(z)
         quadrature = (log_p.exp() * (log_p - log_q)).sum() * h
         formula = math.log(s2 / s1) + (s1**2 + (m1 - m2) ** 2) / (2 * s2**2) - 0.5
         close(quadrature, formula)
+        close(objectives.kl(Normal(m1, s1), Normal(m2, s2)), quadrature)
 
 
 @pytest.mark.equation("eq-moment-matching")
@@ -241,9 +248,21 @@ def random_net():
     return prior, Bernoulli(logits=z @ torch.randn(6, 8) * 2).log_prob(x).sum(1)
 
 
+def table(prior, likelihood, q):
+    """A model of a single x: log p(z), log p(x | z) and q(z), for every value of the code."""
+    return SimpleNamespace(
+        prior=lambda: OneHotCategorical(logits=prior),
+        posterior=lambda x: OneHotCategorical(probs=q.expand(len(x), -1)),
+        likelihood=lambda z: SimpleNamespace(log_prob=lambda x: z @ likelihood),
+    )
+
+
 @pytest.mark.equation("eq-elbo")
 def test_elbo_plus_kl_is_log_p():
-    """64 states, many q: the evidence by summing probabilities, the right side by logarithms."""
+    """64 states, many q: the evidence by summing probabilities, the right side by logarithms.
+
+    The library's `elbo`, all codes enumerated, is the ELBO of the right side.
+    """
     prior, likelihood = random_net()
     evidence = (prior.exp() * likelihood.exp()).sum()
     posterior = prior.exp() * likelihood.exp() / evidence
@@ -251,6 +270,10 @@ def test_elbo_plus_kl_is_log_p():
         q = (scale * torch.randn(64)).softmax(0)
         elbo = (q * (prior + likelihood - q.log())).sum()
         assert abs(elbo + kl(q, posterior) - evidence.log()) < 1e-12
+        model = table(prior, likelihood, q)
+        for analytic in (True, False):  # the KL to the prior in closed form, or summed up
+            value = objectives.elbo(model, torch.zeros(1, 1), estimator=exact, analytic_kl=analytic)
+            close(value + kl(q, posterior), evidence.log().expand(1))
         assert elbo < evidence.log()
     tight = (posterior * (prior + likelihood - posterior.log())).sum()
     assert abs(tight - evidence.log()) < 1e-12  # equality at the posterior
@@ -258,7 +281,10 @@ def test_elbo_plus_kl_is_log_p():
 
 @pytest.mark.equation("eq-elbo-forms")
 def test_forms_of_the_elbo():
-    """The definition by quadrature against both forms with closed-form KL and entropy."""
+    """The definition by quadrature against both forms with closed-form KL and entropy.
+
+    And the library's `elbo`, its draws replaced by the grid, with and without the closed form.
+    """
     z, h = grid(-9, 9, 3601)
     prior, x = Normal(0.3, 1.5), torch.tensor(1.2)
     log_likelihood = Normal(z.sin() + z, 0.6).log_prob(x)
@@ -270,11 +296,26 @@ def test_forms_of_the_elbo():
         to_prior = torch.distributions.kl_divergence(q, prior)
         close((weights * log_likelihood).sum() - to_prior, elbo)
         close((weights * log_joint).sum() + q.entropy(), elbo)
+        model = SimpleNamespace(
+            prior=lambda: Independent(Normal(torch.tensor([0.3]), 1.5), 1),
+            posterior=lambda x, q=q: Independent(q.expand((1, 1)), 1),
+            likelihood=lambda z: Independent(Normal(z.sin() + z, 0.6), 1),
+        )
+
+        def on_grid(f, q, k, weights=weights):
+            return weights @ f(z[:, None, None])
+
+        for analytic in (True, False):
+            value = objectives.elbo(model, x.reshape(1, 1), estimator=on_grid, analytic_kl=analytic)
+            close(value, elbo.expand(1))
 
 
 @pytest.mark.equation("eq-aggregate")
 def test_mean_kl_splits_at_the_average():
-    """Closed-form KLs to the prior on the left, quadrature over the average on the right."""
+    """Closed-form KLs to the prior on the left, quadrature over the average on the right.
+
+    The library estimates both terms of the right side, here within 4 standard errors.
+    """
     means, sds = torch.randn(30, 1), 0.3 + torch.rand(30, 1)
     left = torch.distributions.kl_divergence(Normal(means, sds), Normal(0.0, 1.0)).mean()
     z, h = grid(-9, 9, 3601)
@@ -285,6 +326,15 @@ def test_mean_kl_splits_at_the_average():
     close(left, information + to_prior)
     assert information > 0.1
     assert to_prior > 0.01
+    model = SimpleNamespace(
+        prior=lambda: Independent(Normal(torch.zeros(1), 1.0), 1),
+        posterior=lambda x: Independent(Normal(means, sds), 1),
+        likelihood=lambda z: None,  # not asked for, but a latent-variable model has them
+        sample=lambda n: None,
+    )
+    parts = aggregate_posterior(model, torch.zeros(30, 1), k=2000)
+    assert abs(parts.mutual_information - information) < 4 * parts.mutual_information_error < 0.02
+    assert abs(parts.marginal_kl - to_prior) < 4 * parts.marginal_kl_error < 0.02
 
 
 @pytest.mark.equation("eq-em-monotone")
@@ -410,7 +460,7 @@ def test_inference_gap_splits():
 
 @pytest.mark.equation("eq-rbm-posterior")
 def test_rbm_sums_over_hidden_units():
-    """Sums over all 2^3 hidden states against the product, and against independent bits."""
+    """Sums over all 2^3 hidden states against the product, independent bits, and the library."""
     W, b, c = torch.randn(4, 3), torch.randn(4), torch.randn(3)
     x, h = binary(4), binary(3)
     weight = (torch.einsum("xi,ij,hj->xh", x, W, h) + (x @ b)[:, None] + h @ c).exp()  # (16, 8)
@@ -418,6 +468,10 @@ def test_rbm_sums_over_hidden_units():
     close(weight.sum(1), product)
     bits = Independent(Bernoulli((c + x @ W).sigmoid()), 1).log_prob(h[:, None]).exp()  # (8, 16)
     close(weight / weight.sum(1, keepdim=True), bits.T)
+    rbm = RBM((4,), hidden=3)
+    rbm.load_state_dict({"weight": W, "visible_bias": b, "hidden_bias": c})
+    close((-rbm.energy(x)).exp().detach(), weight.sum(1))
+    close(rbm.hidden(x).log_prob(h[:, None]).exp().detach(), bits)
 
 
 @pytest.mark.equation("eq-rbm-gradient")

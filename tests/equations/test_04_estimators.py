@@ -6,17 +6,28 @@ Monte Carlo average states its standard error.
 
 import itertools
 import math
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from scipy import integrate, optimize, special, stats
 from torch.autograd import grad
-from torch.distributions import Bernoulli, Binomial, Gamma
+from torch.distributions import (
+    Bernoulli,
+    Binomial,
+    Gamma,
+    Independent,
+    OneHotCategorical,
+    constraints,
+)
 from torch.distributions import Normal as TorchNormal
 from torch.nn import functional as F
 
 from dgm import estimators
+from dgm.evaluate import importance_weighted
+from dgm.objectives import dreg, elbo
 
 DTYPE = torch.float64
 GRID = torch.linspace(-15, 15, 30_001, dtype=DTYPE)
@@ -56,6 +67,45 @@ def scores(q, z, parameter):
     return grad(q(copies).log_prob(z).sum(), copies)[0]
 
 
+# The library's estimators without noise: draws become nodes or outcomes, a mean a weighted sum.
+
+
+class AtNodes(TorchNormal):
+    """A normal of batch shape (1,) or (1, 1) whose "draws" are the Gauss-Hermite nodes."""
+
+    def rsample(self, shape=()):
+        return self.loc + self.scale * EPS.reshape(-1, *[1] * self.loc.dim())
+
+    def sample(self, shape=()):
+        return self.rsample().detach()
+
+
+class NodeByNode(TorchNormal):
+    """Copies of one normal, (60, 1), each of which draws a node of its own."""
+
+    def rsample(self, shape=()):
+        return (self.loc + self.scale * EPS[:, None])[None]
+
+
+class OneHot(OneHotCategorical):
+    """A categorical law of batch shape (1,) whose draws are given: `draws`, (k,)."""
+
+    def sample(self, shape=()):
+        return F.one_hot(self.draws, self.event_shape[0]).to(DTYPE)[:, None]
+
+
+def weighted(values, weights=WEIGHTS):
+    """The mean of R over nodes or outcomes, (k, B) -> (B,): a reduction like `mean`."""
+    return torch.tensordot(weights, values, 1)
+
+
+def library_gradient(estimator, f, at):
+    """The gradient in mean and log sd of an estimator's mean, by its own `backward`."""
+    at = at.detach().clone().requires_grad_()
+    q = AtNodes(at[:1], at[1:].exp())
+    return grad(estimator(f, q, len(EPS), reduce=weighted).sum(), at)[0]
+
+
 # A linear Gaussian model: z ~ N(0, 1), x | z ~ N(w z, 1), q = N(mu, exp(2 log_sigma)).
 X, W = 1.2, 1.5
 
@@ -68,6 +118,18 @@ def elbo_gradient(mu, log_sigma):
     """By hand, from the closed form of the ELBO."""
     variance = math.exp(2 * log_sigma)
     return tensor(W * (X - W * mu) - mu, 1 - (1 + W**2) * variance)
+
+
+def linear_model(q):
+    """The library's view of it, with a posterior q of batch shape (B, 1)."""
+    return SimpleNamespace(
+        shape=(1,),
+        support=constraints.real,
+        prior=lambda: Independent(Normal([0.0], [1.0]), 1),
+        posterior=lambda x: Independent(q, 1),
+        likelihood=lambda z: Independent(Normal(W * z, 1.0), 1),
+        sample=lambda n: None,  # not asked for, but a latent-variable model has it
+    )
 
 
 # ---------------------------------------------------------------- Monte Carlo
@@ -86,6 +148,12 @@ def test_the_log_of_an_average_is_biased_down():
         return (pmf * ((hits * high + (K - hits) * low) / K).log()).sum().item() - math.log(p)
 
     assert all(gap(K) < 0 for K in (1, 2, 5, 50))
+    for K in (1, 2, 5):  # the library's log of an average, for every number of hits
+        hits = torch.arange(K + 1)
+        values = torch.where(torch.arange(K)[:, None] < hits, tensor(high), tensor(low))
+        pmf = Binomial(K, tensor(share)).log_prob(hits.to(DTYPE)).exp()
+        mean = pmf @ estimators.logmeanexp(values.log())
+        torch.testing.assert_close(mean, tensor(gap(K) + math.log(p)))
     rest = {K: gap(K) + v / (2 * K) for K in (100, 200, 400)}
     assert abs(rest[400]) < 0.01 * v / 800  # the first term says nearly all
     for K in (100, 200):  # and what it leaves falls like 1 / K^2
@@ -108,13 +176,21 @@ def test_relative_variance_grows_like_a_power():
 
 @pytest.mark.equation("eq-importance")
 def test_importance_weights_have_mean_p():
-    """Quadrature under several q against the closed form; under the posterior, equal weights."""
+    """Quadrature under several q against the closed form; under the posterior, equal weights.
+
+    The library's estimate from draws is within 4 standard errors, and exact at the posterior.
+    """
     truth = Normal(0.0, math.sqrt(1 + W**2)).log_prob(tensor(X)).exp()
     posterior = (W * X / (1 + W**2), (1 + W**2) ** -0.5)
     for mean, scale in ((0.4, 0.8), (0.0, 1.2), posterior):
         z = mean + scale * EPS
         weight = (log_joint(z) - Normal(mean, scale).log_prob(z)).exp()
         torch.testing.assert_close((WEIGHTS * weight).sum(), truth)
+        torch.manual_seed(0)
+        k, model = 100_000, linear_model(Normal([[mean]], [[scale]]))
+        drawn = importance_weighted(model, tensor([[X]]), k=k)[0].exp()
+        error = ((WEIGHTS * (weight - truth) ** 2).sum() / k).sqrt()
+        assert abs(drawn - truth) < 4 * error + 1e-12
     torch.testing.assert_close(weight, truth.expand(len(EPS)))  # those of the posterior
 
 
@@ -185,6 +261,8 @@ def test_score_function():
         unit = torch.eye(2, dtype=DTYPE)[j]
         left = slope(lambda t, unit=unit: on_grid(family(at + t * unit), torch.cos), 0.0)
         torch.testing.assert_close(left, right[j], atol=1e-8, rtol=1e-7)
+    by_library = library_gradient(estimators.score_function, torch.cos, at)
+    torch.testing.assert_close(by_library, right, atol=1e-8, rtol=1e-7)
 
 
 @pytest.mark.equation("eq-score-mean")
@@ -221,6 +299,11 @@ def test_parameters_inside_f():
     second = on_grid(q, lambda z: z * (phi * z).cos() + 2 * phi)
     torch.testing.assert_close(left, first + second, atol=1e-8, rtol=1e-7)
     assert (left - first).abs() > 0.1
+    at = tensor([phi], requires_grad=True)
+    value = estimators.score_function(
+        lambda z: f(at, z), AtNodes(at, torch.ones(1, dtype=DTYPE)), len(EPS), reduce=weighted
+    )
+    torch.testing.assert_close(grad(value.sum(), at)[0], left.expand(1), atol=1e-8, rtol=1e-7)
 
 
 @pytest.mark.equation("eq-score-elbo")
@@ -231,6 +314,11 @@ def test_score_function_of_the_elbo():
     g = log_joint(GRID) - log_q
     right = (log_q.exp() * g) @ scores(family, GRID, at) * STEP
     torch.testing.assert_close(elbo_gradient(*at.tolist()), right, atol=1e-9, rtol=0)
+    at.requires_grad_()
+    model = linear_model(AtNodes(at[None, :1], at[None, 1:].exp()))
+    on_nodes = partial(estimators.score_function, reduce=weighted)
+    value = elbo(model, tensor([[X]]), k=len(EPS), estimator=on_nodes, analytic_kl=False)
+    torch.testing.assert_close(grad(value.sum(), at)[0], right, atol=1e-9, rtol=0)
 
 
 @pytest.mark.equation("eq-moving-support")
@@ -250,12 +338,23 @@ def categorical_problem(S=4):
     return logits.detach().softmax(0), f, score, truth
 
 
+def score_function_of(draws, weights, baseline):
+    """The library's gradient from given draws of that problem: (S,)."""
+    logits, f = random(4, seed=3).requires_grad_(), random(4, seed=4)
+    q = OneHot(logits=logits[None])
+    q.draws = torch.as_tensor(draws)
+    reduce = estimators.mean if weights is None else partial(weighted, weights=weights)
+    value = estimators.score_function(lambda z: z @ f, q, len(q.draws), reduce, baseline)
+    return grad(value.sum(), logits)[0]
+
+
 @pytest.mark.equation("eq-baseline")
 def test_a_baseline_leaves_the_mean():
     """All outcomes of a categorical law, several b, against autograd's gradient of E[f]."""
     p, f, score, truth = categorical_problem()
     for b in (0.0, 1.0, -7.0):
         torch.testing.assert_close((p * (f - b)) @ score, truth)
+        torch.testing.assert_close(score_function_of(range(4), p, baseline=b), truth)
 
 
 @pytest.mark.equation("eq-leave-one-out")
@@ -263,15 +362,17 @@ def test_leave_one_out_is_unbiased():
     """All tuples of K draws; with the mean of all K instead, (K - 1) / K of the gradient."""
     p, f, score, truth = categorical_problem()
     for K in (2, 3):
-        loo, own = torch.zeros_like(truth), torch.zeros_like(truth)
+        loo, own, by_library = (torch.zeros_like(truth) for _ in range(3))
         for draws in itertools.product(range(4), repeat=K):
             draws = list(draws)
             probability, values = p[draws].prod(), f[draws]
+            by_library += probability * score_function_of(draws, None, baseline="leave-one-out")
             for k in range(K):
                 rest = values[[i for i in range(K) if i != k]].mean()
                 loo += probability * (values[k] - rest) * score[draws[k]] / K
                 own += probability * (values[k] - values.mean()) * score[draws[k]] / K
         torch.testing.assert_close(loo, truth)
+        torch.testing.assert_close(by_library, truth)
         torch.testing.assert_close(own, truth * (K - 1) / K)
 
 
@@ -289,6 +390,8 @@ def test_pathwise():
     jacobian = torch.stack([torch.ones_like(EPS), sigma * EPS], 1)  # dz / d(mean, log sd)
     right = (WEIGHTS * drawn.cos()) @ jacobian
     torch.testing.assert_close(middle, right)
+    by_library = library_gradient(estimators.pathwise, torch.sin, at)
+    torch.testing.assert_close(by_library, right)
     for j in (0, 1):
         unit = torch.eye(2, dtype=DTYPE)[j]
         left = slope(lambda t, unit=unit: on_grid(family(at.detach() + t * unit), torch.sin), 0.0)
@@ -328,7 +431,10 @@ def test_log_determinants():
 
 @pytest.mark.equation("eq-pathwise-elbo")
 def test_pathwise_elbo():
-    """Both forms by quadrature, against the closed form; at the posterior the path form is 0."""
+    """Both forms by quadrature, against the closed form; at the posterior the path form is 0.
+
+    The library's `elbo` differentiates the first, its `dreg` with one draw the second.
+    """
 
     def both_forms(mu, log_sigma):
         at = tensor(mu, log_sigma, requires_grad=True)
@@ -347,10 +453,25 @@ def test_pathwise_elbo():
         torch.testing.assert_close(drawn, torch.zeros(2, dtype=DTYPE), atol=1e-10, rtol=0)
     assert grad(total[5], at)[0].abs().max() > 1
 
+    def by_library(mu, log_sigma):
+        at = tensor(mu, log_sigma, requires_grad=True)
+        model = linear_model(AtNodes(at[None, :1], at[None, 1:].exp()))
+        on_nodes = partial(estimators.pathwise, reduce=weighted)
+        first = elbo(model, tensor([[X]]), k=60, estimator=on_nodes, analytic_kl=False)
+        model = linear_model(NodeByNode(at[0].expand(60, 1), at[1].exp().expand(60, 1)))
+        return at, first, dreg(model, tensor(X).expand(60, 1), k=1)
+
+    at, first, second = by_library(0.4, math.log(0.8))
+    torch.testing.assert_close(grad(first.sum(), at)[0], truth)
+    torch.testing.assert_close(grad(WEIGHTS @ second, at)[0], truth)
+    at, _, second = by_library(W * X / (1 + W**2), -0.5 * math.log(1 + W**2))
+    zero = torch.zeros(2, dtype=DTYPE)
+    torch.testing.assert_close(grad(second[5], at)[0], zero, atol=1e-10, rtol=0)
+
 
 @pytest.mark.equation("eq-implicit")
 def test_implicit_reparameterisation():
-    """The quantile at fixed u, found by bisection and differenced, against -dF / q; and rsample."""
+    """The quantile at fixed u, by bisection and differenced, against -dF / q; and `pathwise`."""
 
     def cdf(z, phi):  # a mixture of N(-1, 1) and N(phi, 0.5^2)
         return 0.3 * stats.norm.cdf(z + 1) + 0.7 * stats.norm.cdf((z - phi) / 0.5)
@@ -367,7 +488,7 @@ def test_implicit_reparameterisation():
         assert slope(quantile, 1.2) == pytest.approx(right, rel=1e-6)
     alpha = torch.full((5,), 2.5, dtype=DTYPE, requires_grad=True)
     torch.manual_seed(0)
-    z = Gamma(alpha, 1.0).rsample()
+    z = estimators.pathwise(lambda z: z, Gamma(alpha, 1.0), k=1)  # the draws themselves
     drawn = grad(z.sum(), alpha)[0]
     u = special.gammainc(2.5, z.detach().numpy())
     by_quantile = slope(lambda a: special.gammaincinv(a, u), 2.5)
@@ -376,7 +497,10 @@ def test_implicit_reparameterisation():
 
 @pytest.mark.equation("eq-measure-valued")
 def test_measure_valued():
-    """Differences of E[f] (closed forms), against two means under a Rayleigh law by quadrature."""
+    """Differences of E[f] (closed forms), against two means under a Rayleigh law by quadrature.
+
+    The mean of the library's gradients, drawn, is within 4 standard errors.
+    """
     mu, sigma = 0.3, 0.7
     means = {  # f: E[f] as a function of the mean
         np.cos: lambda m: math.cos(m) * math.exp(-(sigma**2) / 2),
@@ -393,6 +517,13 @@ def test_measure_valued():
         )  # fmt: skip
         right = (up - down) / (sigma * math.sqrt(2 * math.pi))
         assert slope(mean, mu) == pytest.approx(right, abs=1e-8)
+        torch.manual_seed(0)
+        on_tensors = torch.cos if f is np.cos else lambda z: (z > 0.9).to(DTYPE)
+        problem = lambda m, f=on_tensors: (f, Normal(m, sigma))  # noqa: E731
+        (g,) = estimators.gradient_samples(
+            estimators.measure_valued, problem, [tensor(mu)], draws=100_000
+        )
+        assert abs(g.mean() - right) < 4 * g.std() / len(g) ** 0.5 < 0.02
 
 
 # ---------------------------------------------------------------- bits
@@ -400,8 +531,16 @@ def test_measure_valued():
 
 @pytest.mark.equation("eq-gumbel-max")
 def test_gumbel_max():
-    """P(a_c + G_c is the largest) by quadrature with scipy's Gumbel law, against the softmax."""
+    """P(a_c + G_c is the largest) by quadrature with scipy's Gumbel law, against the softmax.
+
+    So often, within 4 standard errors, is c the largest entry of the library's relaxed draws.
+    """
     a = random(4).tolist()
+    torch.manual_seed(0)
+    z = []
+    q = OneHotCategorical(logits=tensor(a))
+    estimators.gumbel_softmax(lambda draws: z.append(draws) or draws[..., 0], q, k=100_000)
+    shares = torch.bincount(z[0].argmax(-1), minlength=4) / 100_000
     for c in range(4):
         rest = [b for i, b in enumerate(a) if i != c]
 
@@ -411,6 +550,7 @@ def test_gumbel_max():
 
         left = integrate.quad(integrand, -10, 40)[0]
         assert left == pytest.approx(tensor(a).softmax(0)[c].item(), abs=1e-8)
+        assert abs(shares[c] - left) < 4 * (left * (1 - left) / 100_000) ** 0.5
 
 
 @pytest.mark.equation("eq-straight-through")

@@ -6,14 +6,25 @@ over discrete variables are sums over all their values.
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from scipy import integrate, optimize
-from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal
+from torch import nn
+from torch.distributions import (
+    Bernoulli,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    OneHotCategorical,
+)
 
-from dgm.models import VAE
+from dgm import heads
+from dgm.estimators import exact
+from dgm.models import VAE, BernoulliMixture
+from dgm.objectives import elbo, kl
 
 _nodes, _weights = np.polynomial.hermite_e.hermegauss(40)
 EPS = torch.as_tensor(_nodes)  # for expectations under N(0, 1)
@@ -57,6 +68,31 @@ def expectation(f, mean, variance):
     return (WEIGHTS[:, None] * f(z)).sum()
 
 
+def vectors(mean, deviation):
+    """A diagonal normal over vectors, as the library has codes."""
+    return Independent(Normal(mean, deviation), 1)
+
+
+def one_code(mean, deviation, likelihood):
+    """A model with a single code, z ~ N(0, 1), whose q(z | x) is the same for every x."""
+    return SimpleNamespace(
+        prior=lambda: vectors(torch.zeros(1), torch.ones(1)),
+        posterior=lambda x: vectors(mean.expand(len(x), 1), deviation),
+        likelihood=likelihood,
+    )
+
+
+def on_nodes(f, q, k):
+    """An estimator without noise: E_q[f(z)] for a single code, by Gauss-Hermite nodes."""
+    return WEIGHTS @ f(q.mean + q.stddev * EPS[:, None, None])
+
+
+def without_network(head):
+    """The head as a function of its own parameters."""
+    setattr(head, "logits" if isinstance(head, heads.Bernoulli) else "mean", nn.Identity())
+    return head
+
+
 @pytest.mark.equation("eq-recognition-logistic")
 def test_recognition_logistic():
     """Bayes' rule from products of probabilities, for all 2^5 inputs, against the logistic form."""
@@ -68,6 +104,12 @@ def test_recognition_logistic():
     w = (a * (1 - b) / (b * (1 - a))).log()
     w0 = (prior[0] / prior[1]).log() + ((1 - a) / (1 - b)).log().sum()
     close((w0 + x @ w).sigmoid(), by_bayes)
+    model = BernoulliMixture((5,), components=2)  # whose component 1 is the z = 0 of the formula
+    logits = torch.stack([b, a]).logit()
+    model.load_state_dict({"weight_logits": prior.log().flip(0), "logits": logits})
+    weight, bias = model.logistic()
+    close(weight.detach(), w)
+    close(bias.detach(), w0)
 
 
 @pytest.mark.equation("eq-expected-log-prior")
@@ -94,11 +136,15 @@ def test_vae_kl():
     log_q = log_normal(z, mu, variance)
     integral = (log_q.exp() * (log_q - log_normal(z, 0.0, 1.0))).sum() * 0.001
     close(0.5 * (mu**2 + variance - 1 - variance.log()).sum(), integral)
+    close(kl(vectors(mu, variance.sqrt()), vectors(torch.zeros(3), torch.ones(3))), integral)
 
 
 @pytest.mark.equation("eq-vae-bernoulli")
 def test_vae_bernoulli():
-    """E_q[log p(x, z) - log q(z)] on a grid against the mean over two noises of the estimate."""
+    """E_q[log p(x, z) - log q(z)] on a grid against the mean over two noises of the estimate.
+
+    And against the library's `elbo`, its draw replaced by the nodes.
+    """
     mu, variance = torch.tensor(0.4), torch.tensor(0.3)
     x = torch.tensor([1.0, 0.0, 1.0])
     slope, bias = torch.randn(2, 3)
@@ -114,8 +160,14 @@ def test_vae_bernoulli():
     value = log_likelihood(mu + variance.sqrt() * EPS)  # (nodes,), at each noise
     of_two = (value[:, None] + value) / 2  # the estimate with K = 2, at each pair of noises
     mean = (WEIGHTS[:, None] * WEIGHTS * of_two).sum()
-    kl = 0.5 * (mu**2 + variance - 1 - variance.log())
-    close(mean - kl, bound, atol=1e-5, rtol=0)
+    rate = 0.5 * (mu**2 + variance - 1 - variance.log())
+    close(mean - rate, bound, atol=1e-5, rtol=0)
+    model = one_code(
+        mu,
+        variance.sqrt(),
+        lambda z: Independent(Bernoulli(logits=torch.tanh(z * slope) * 2 + bias), 1),
+    )
+    close(elbo(model, x[None], estimator=on_nodes)[0], mean - rate)
 
 
 @pytest.mark.equation("eq-gaussian-decoder")
@@ -124,11 +176,16 @@ def test_gaussian_decoder():
     x, f, sigma = torch.randn(5), torch.randn(5), 0.7
     formula = -(x - f).square().sum() / (2 * sigma**2) - 2.5 * math.log(2 * math.pi * sigma**2)
     close(formula, MultivariateNormal(f, sigma**2 * torch.eye(5)).log_prob(x))
+    head = without_network(heads.Normal(5, (5,), sigma=sigma))
+    close(head(f).log_prob(x), formula)
 
 
 @pytest.mark.equation("eq-optimal-sigma")
 def test_optimal_sigma():
-    """A numerical search over sigma^2 against MSE, and its value against the formula."""
+    """A numerical search over sigma^2 against MSE, and its value against the formula.
+
+    At the library's head the gradient in the learned log sigma is zero there.
+    """
     x, f = torch.randn(40, 6), torch.randn(40, 6)
 
     def loss(log_variance):
@@ -138,6 +195,12 @@ def test_optimal_sigma():
     mse = (x - f).square().mean().item()
     close(math.exp(found.x), mse, rtol=1e-6, atol=0)
     close(-found.fun, -3 * (1 + math.log(2 * math.pi * mse)))
+    head = without_network(heads.Normal(6, (6,)))
+    head.log_sigma.data.fill_(0.5 * math.log(mse))
+    best = head(f).log_prob(x).mean()
+    close(best.detach(), -found.fun)
+    (gradient,) = torch.autograd.grad(best, head.log_sigma)
+    close(gradient, 0.0, atol=1e-12, rtol=0)
 
 
 @pytest.mark.equation("eq-beta-bound")
@@ -145,16 +208,22 @@ def test_beta_bound():
     """Both sides on a model with four codes; below log p(x) for beta >= 1, above it for some."""
     prior, likelihood = torch.rand(4).softmax(0), torch.rand(4)
     evidence = (prior * likelihood).sum().log()
-    exact = prior * likelihood / evidence.exp()
-    for q in (exact, torch.rand(4).softmax(0)):
-        kl = (q * (q / prior).log()).sum()
-        elbo = (q * (prior * likelihood / q).log()).sum()
+    posterior = prior * likelihood / evidence.exp()
+    for q in (posterior, torch.rand(4).softmax(0)):
+        rate = (q * (q / prior).log()).sum()
+        bound = (q * (prior * likelihood / q).log()).sum()
+        model = SimpleNamespace(
+            prior=lambda: OneHotCategorical(probs=prior),
+            posterior=lambda x, q=q: OneHotCategorical(probs=q[None]),
+            likelihood=lambda z: SimpleNamespace(log_prob=lambda x: z @ likelihood.log()),
+        )
         for beta in BETAS:
-            weighted = (q * likelihood.log()).sum() - beta * kl
-            close(weighted, elbo - (beta - 1) * kl)
+            weighted = (q * likelihood.log()).sum() - beta * rate
+            close(weighted, bound - (beta - 1) * rate)
+            close(elbo(model, torch.zeros(1, 1), beta=beta, estimator=exact)[0], weighted)
             assert weighted <= evidence + 1e-12 or beta < 1
-    kl = (exact * (exact / prior).log()).sum()
-    assert (exact * likelihood.log()).sum() - 0.5 * kl > evidence + 1e-3
+    rate = (posterior * (posterior / prior).log()).sum()
+    assert (posterior * likelihood.log()).sum() - 0.5 * rate > evidence + 1e-3
 
 
 @pytest.mark.equation("eq-one-knob")
@@ -165,8 +234,13 @@ def test_one_knob():
     def objective(weight, mu, s, variance, beta):  # decoder mean tanh(weight z)
         z = mu + s * EPS
         p = Independent(Normal(torch.tanh(z[:, None] * weight), math.sqrt(variance)), 1)
-        kl = math.log(1 / s) + (s**2 + mu**2) / 2 - 0.5
-        return (WEIGHTS * p.log_prob(x)).sum() - beta * kl
+        rate = math.log(1 / s) + (s**2 + mu**2) / 2 - 0.5
+        return (WEIGHTS * p.log_prob(x)).sum() - beta * rate
+
+    def by_library(weight, mu, s, variance, beta):
+        head = without_network(heads.Normal(3, (3,), sigma=math.sqrt(variance)))
+        model = one_code(torch.tensor(mu), s, lambda z: head(torch.tanh(z * weight)))
+        return elbo(model, x[None], beta=beta, estimator=on_nodes)[0]
 
     two_pi = 2 * math.pi
     constant = 1.5 * (beta * math.log(two_pi * beta * sigma**2) - math.log(two_pi * sigma**2))
@@ -175,6 +249,8 @@ def test_one_knob():
         left = objective(*q, sigma**2, beta)
         right = beta * objective(*q, beta * sigma**2, 1.0)
         close(left, right + constant)
+        close(by_library(*q, sigma**2, beta), left)
+        close(beta * by_library(*q, beta * sigma**2, 1.0), right)
 
 
 @pytest.mark.equation("eq-collapse")
@@ -249,8 +325,14 @@ def test_two_spreads():
 @pytest.mark.equation("eq-grey-mass")
 @pytest.mark.parametrize("rho", [0.01, 0.3, 0.5001, 0.9])
 def test_grey_mass(rho):
-    """Adaptive quadrature of rho^x (1 - rho)^(1 - x) over [0, 1] against the closed form."""
+    """Adaptive quadrature of rho^x (1 - rho)^(1 - x) over [0, 1] against the closed form.
+
+    And of what the library's Bernoulli head gives for grey x.
+    """
     mass, _ = integrate.quad(lambda x: rho**x * (1 - rho) ** (1 - x), 0, 1)
+    p = without_network(heads.Bernoulli(1, 1))(torch.tensor([rho]).logit())
+    by_library, _ = integrate.quad(lambda x: p.log_prob(torch.tensor([x])).exp().item(), 0, 1)
+    close(by_library, mass)
     close((2 * rho - 1) / (math.log(rho) - math.log(1 - rho)), mass, rtol=1e-6, atol=0)
     assert mass < 1
     assert rho != 0.5001 or abs(mass - 0.5) < 1e-4  # near one half it is one half

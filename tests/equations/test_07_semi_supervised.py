@@ -5,16 +5,17 @@ Integrals over z are Gauss-Hermite sums or sums over fine grids; labels and bits
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from torch.distributions import Categorical, OneHotCategorical
+from torch.distributions import Categorical, Independent, OneHotCategorical
 from torch.distributions import Normal as TorchNormal
 from torch.nn import functional as F
 
 from dgm.models import M2, GaussianMixture
-from dgm.objectives import labelled_bound, m2, unlabelled_bound
+from dgm.objectives import labelled_bound, m2, prediction_constrained, unlabelled_bound
 
 DTYPE = torch.float64
 _nodes, _weights = np.polynomial.hermite_e.hermegauss(60)
@@ -140,15 +141,43 @@ def log_q(z, y):
     return Normal(MEANS[y], SCALES[y]).log_prob(z)
 
 
+def vectors(mean, scale):
+    """Single codes or images as the library has them: vectors of one coordinate."""
+    return Independent(Normal(mean[..., None], scale), 1)
+
+
+def as_m2(c=C, w=W, means=MEANS, scales=SCALES, q_y=Q_Y):
+    """The model on a line as the library's objectives take it."""
+    return SimpleNamespace(
+        classes=3,
+        prior=lambda y: vectors(torch.zeros(y.shape), 1.0),
+        posterior=lambda x, y: vectors(means[y], scales[y, None]),
+        likelihood=lambda z, y: vectors(c[y] + w[y] * z[..., 0], 1.0),
+        prior_y=lambda: Categorical(probs=PI),
+        classify=lambda x: Categorical(probs=q_y.expand(len(x), -1)),
+    )
+
+
+def on_nodes(f, q, k):
+    """An estimator without noise: E_q[f(z)] for single codes, by Gauss-Hermite nodes."""
+    nodes = NODES.reshape(-1, *[1] * q.mean.dim())
+    return torch.tensordot(WEIGHTS, f(q.mean + q.stddev * nodes), 1)
+
+
 @pytest.mark.equation("eq-m2-labelled")
 def test_the_labelled_bound_and_its_gap():
-    """log p(x, y) by a grid over z against ELBO by formula plus KL(q || posterior) by the grid."""
+    """log p(x, y) by a grid over z against ELBO by formula plus KL(q || posterior) by the grid.
+
+    And against the library's bound, with nodes in place of draws.
+    """
+    by_library = labelled_bound(as_m2(), X.expand(3, 1), torch.arange(3), on_nodes)
     for y in range(3):
         q = log_q(GRID, y).exp() * 0.01
         log_posterior = log_joint_with_z(GRID, y) - log_p_xy()[y]
         gap = (q * (log_q(GRID, y) - log_posterior)).sum()
         assert gap > 0.01
         assert torch.isclose(log_p_xy()[y], elbo_xy()[y] + gap, atol=1e-8)
+        assert torch.isclose(log_p_xy()[y], by_library[y] + gap, atol=1e-8)
 
 
 def u_of(q, bounds):
@@ -157,8 +186,8 @@ def u_of(q, bounds):
 
 @pytest.mark.equation("eq-m2-unlabelled")
 def test_the_unlabelled_bound_and_its_gap():
-    """log p(x) by grid and enumeration against U plus the divergence of the pair (y, z); and U at
-    the exact posteriors."""
+    """log p(x) by grid and enumeration against U plus the divergence of the pair (y, z), U by
+    formula and by the library; and U at the exact posteriors."""
     log_p = log_p_xy().logsumexp(0)
     gap = tensor(0.0)
     for y in range(3):
@@ -167,6 +196,8 @@ def test_the_unlabelled_bound_and_its_gap():
         gap = gap + (q_pair * log_ratio).sum()
     assert gap > 0.1
     assert torch.isclose(log_p, u_of(Q_Y, elbo_xy()) + gap, atol=1e-8)
+    by_library = unlabelled_bound(as_m2(), X.expand(1, 1), on_nodes)[0]
+    assert torch.isclose(log_p, by_library + gap, atol=1e-8)
     # tight at exact posteriors, from Gaussian conditioning; not without the entropy
     means, scales = W * (X - C) / (1 + W**2), (1 + W**2) ** -0.5
     q = log_p_xy().softmax(0)
@@ -204,6 +235,9 @@ def test_the_best_classifier_is_the_softmax_of_the_bounds():
     best = bounds.softmax(0)
     gap = (Q_Y * (Q_Y.log() - best.log())).sum()
     assert torch.isclose(u_of(Q_Y, bounds), bounds.logsumexp(0) - gap, atol=1e-10)
+    for q, least in ((Q_Y, gap), (best, 0.0)):
+        by_library = unlabelled_bound(as_m2(q_y=q), X.expand(1, 1), on_nodes)[0]
+        assert torch.isclose(by_library, bounds.logsumexp(0) - least, atol=1e-10)
     t = torch.linspace(0.005, 0.99, 198, dtype=DTYPE)
     q = torch.cartesian_prod(t, t)
     q = q[q.sum(1) < 0.999]
@@ -259,14 +293,30 @@ def test_a_decoder_that_ignores_y_makes_m2_a_vae():
     bounds = vae + PI.log()
     assert torch.isclose(u_of(PI, bounds), vae, atol=1e-10)
     assert u_of(Q_Y, bounds) < vae - 0.05
+    same = [tensor(v).expand(3) for v in (c, w, mean, scale)]
+    by_library = unlabelled_bound(as_m2(*same, q_y=PI), X.expand(1, 1), on_nodes)[0]
+    assert torch.isclose(by_library, vae, atol=1e-10)
 
 
 # ---- PC-VAE and cross-entropies
 
 
+class NodeByNode(TorchNormal):
+    """One normal for every node, each of which draws its own: (60, 1)."""
+
+    def __init__(self, mean, scale):
+        super().__init__(torch.full((len(NODES), 1), mean, dtype=DTYPE), scale)
+
+    def rsample(self, shape=()):
+        return self.loc + self.scale * NODES[:, None]
+
+
 @pytest.mark.equation("eq-pc-joint")
 def test_one_copy_of_a_label_is_a_bound_of_the_joint():
-    """z ~ N(0, 1), x | z ~ N(1.3 z, 0.7^2), y | z logistic: ELBO plus label term, and the gap."""
+    """z ~ N(0, 1), x | z ~ N(1.3 z, 0.7^2), y | z logistic: ELBO plus label term, and the gap.
+
+    The left side also by the library, with a multiplier of 1 and a node for each draw.
+    """
     mean, scale, x = 0.4, 0.5, tensor(1.1)
     log_q = Normal(mean, scale).log_prob
     for y in (0, 1):
@@ -285,6 +335,16 @@ def test_one_copy_of_a_label_is_a_bound_of_the_joint():
         label = F.logsigmoid(sign * (1.5 * z - 0.3)) @ WEIGHTS
         assert gap > 0.01
         assert torch.isclose(reconstruction - rate + label, log_p - gap, atol=1e-7)
+        model = SimpleNamespace(
+            predicted_classes=2,
+            prior=lambda: vectors(torch.zeros(()), 1.0),
+            posterior=lambda x: Independent(NodeByNode(mean, scale), 1),
+            likelihood=lambda z: vectors(1.3 * z[:, 0], 0.7),
+            predictor=lambda z: Categorical(logits=torch.cat([0 * z, 1.5 * z - 0.3], 1)),
+        )
+        labels = torch.full((len(NODES),), y)
+        values = prediction_constrained(model, x.expand(len(NODES), 1), labels, multiplier=1.0)
+        assert torch.isclose(WEIGHTS @ values, log_p - gap, atol=1e-7)
 
 
 @pytest.mark.equation("eq-bce")

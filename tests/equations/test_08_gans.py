@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,15 @@ from torch import nn
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 from torch.nn.functional import logsigmoid
 
-from dgm.objectives import critic_wasserstein, gradient_penalty
+from dgm.objectives import (
+    critic_logistic,
+    critic_wasserstein,
+    generator_non_saturating,
+    generator_saturating,
+    gradient_penalty,
+    r1_penalty,
+)
+from dgm.train import adversarial_step
 
 GRID = torch.linspace(-12, 12, 2401, dtype=torch.float64)
 STEP = 0.01
@@ -45,6 +54,21 @@ def random_laws(n, size, seed=0):
     return torch.rand(n, size, dtype=torch.float64).pow(3).softmax(-1)
 
 
+def mean_over_pairs(objective, scores, p, q):
+    """The mean of a critic's objective over all pairs of a real and a fake value.
+
+    p and q are tables of probabilities, `scores` says what the critic gives each of the values.
+    """
+    real, fake = torch.cartesian_prod(*[torch.arange(len(scores))] * 2).T
+    return p[real] * q[fake] @ objective(lambda x: scores[x], real, fake)
+
+
+def slope_of_value(a, p, q):
+    """The gradient of the library's V in the logits: zero at the best critic, and only there."""
+    a = a.clone().requires_grad_()
+    return torch.autograd.grad(mean_over_pairs(critic_logistic, a, p, q), a)[0]
+
+
 def logits_found_by_newton(p, q, steps=200):
     """The maximiser of p log sigma(a) + q log sigma(-a), per point, by damped Newton steps."""
     a = torch.zeros_like(p)
@@ -57,7 +81,7 @@ def logits_found_by_newton(p, q, steps=200):
 
 @pytest.mark.equation("eq-value-classifier")
 def test_value_is_the_classifiers_likelihood():
-    """V by its definition against twice E[log p(c | x)], on six values, all (c, x) enumerated."""
+    """V by its definition, and by the library, against twice E[log p(c | x)], all enumerated."""
     p, q = random_laws(2, 6)
     torch.manual_seed(1)
     a = torch.randn(6, dtype=torch.float64)
@@ -67,29 +91,45 @@ def test_value_is_the_classifiers_likelihood():
         joint = 0.5 * (p if c else q)[x]  # P(c) p(x | c)
         total += joint * torch.distributions.Bernoulli(logits=a[x]).log_prob(torch.tensor(c * 1.0))
     torch.testing.assert_close(value, 2 * total)
+    torch.testing.assert_close(mean_over_pairs(critic_logistic, a, p, q), 2 * total)
 
 
 @pytest.mark.equation("eq-optimal-critic")
 def test_optimal_critic():
-    """A search over D in steps of 0.0001 at each of six points against p / (p + q)."""
+    """A search over D in steps of 0.0001 at each of six points against p / (p + q).
+
+    There the library's value of the game has no slope, and it has one elsewhere.
+    """
     p, q = random_laws(2, 6)
     D = torch.arange(1, 10_000, dtype=torch.float64)[:, None] / 10_000
     found = D[(p * D.log() + q * (1 - D).log()).argmax(0), 0]
     torch.testing.assert_close(found, p / (p + q), atol=6e-5, rtol=0)
+    best = (p / (p + q)).logit()
+    assert slope_of_value(best, p, q).abs().max() < 1e-15
+    assert slope_of_value(best + 0.1, p, q).abs().min() > 1e-3
 
 
 @pytest.mark.equation("eq-logit-ratio")
 def test_logit_of_the_best_critic():
-    """Logits found by maximising V numerically against the log ratio of the densities."""
+    """Logits found by maximising V numerically against the log ratio of the densities.
+
+    On 100 points of the grid, the library's V has no slope at that ratio.
+    """
     log_p, log_q = two_modes(GRID), gaussian(GRID, 0.5, 1.5)
     near = GRID.abs() < 5
     found = logits_found_by_newton(log_p.exp()[near], log_q.exp()[near])
     torch.testing.assert_close(found, (log_p - log_q)[near], atol=1e-8, rtol=1e-8)
+    p, q = (log[near][::10].softmax(0) for log in (log_p, log_q))
+    assert slope_of_value(p.log() - q.log(), p, q).abs().max() < 1e-15
+    assert slope_of_value(p.log() - q.log() + 0.1, p, q).abs().max() > 1e-4
 
 
 @pytest.mark.equation("eq-value-jsd")
 def test_value_at_the_best_critic():
-    """V maximised numerically, by quadrature, against 2 JSD - log 4; other critics stay below."""
+    """V maximised numerically, by quadrature, against 2 JSD - log 4; other critics stay below.
+
+    On tables, the library's V at the best logits against scipy's Jensen-Shannon distance.
+    """
     log_p = two_modes(GRID)
     for mu, sigma in ((0.5, 1.5), (-3.0, 1.0), (0.0, 1.8)):
         log_q = gaussian(GRID, mu, sigma)
@@ -101,6 +141,10 @@ def test_value_at_the_best_critic():
         bound = 2 * jsd(log_p, log_q) - math.log(4)
         torch.testing.assert_close(value(a), bound, atol=1e-8, rtol=0)
         assert value(a + 0.1 * torch.sin(GRID)) < bound - 1e-5
+    p, q = random_laws(2, 6)
+    best = mean_over_pairs(critic_logistic, p.log() - q.log(), p, q).item()
+    distance = scipy.spatial.distance.jensenshannon(p.numpy(), q.numpy())
+    assert best == pytest.approx(2 * distance**2 - math.log(4), abs=1e-12)
 
 
 @pytest.mark.equation("eq-jsd-bounds")
@@ -135,7 +179,10 @@ def test_half_of_two_modes():
 
 @pytest.mark.equation("eq-generator-slopes")
 def test_generator_slopes():
-    """The three derivatives by central differences against the formulas, from a = -10 to 10."""
+    """The three derivatives by central differences against the formulas, from a = -10 to 10.
+
+    The library's objectives, -log(1 - sigma(a)) and log sigma(a), have these slopes by autograd.
+    """
     a, h = torch.linspace(-10, 10, 41, dtype=torch.float64), 1e-5
     pairs = [
         (lambda a: (1 - a.sigmoid()).log(), -a.sigmoid()),
@@ -144,11 +191,21 @@ def test_generator_slopes():
     ]
     for f, formula in pairs:
         torch.testing.assert_close((f(a + h) - f(a - h)) / (2 * h), formula, atol=1e-6, rtol=0)
+    a.requires_grad_()
+    for objective, formula in (
+        (generator_saturating, a.sigmoid()),
+        (generator_non_saturating, 1 - a.sigmoid()),
+    ):
+        (slope,) = torch.autograd.grad(objective(lambda x: x, a).sum(), a)
+        torch.testing.assert_close(slope, formula.detach())
 
 
 @pytest.mark.equation("eq-gaussian-game")
 def test_gaussian_game():
-    """Central differences in mu, the critic held fixed, by quadrature, against mu E[D*]."""
+    """Central differences in mu, the critic held fixed, by quadrature, against mu E[D*].
+
+    Both losses are written out, and both are minus an objective of the library.
+    """
     z, weight = GRID, gaussian(GRID, 0.0, 1.0).exp()
     for mu in (-5.0, -1.0, 0.5):
 
@@ -157,16 +214,21 @@ def test_gaussian_game():
 
         D = logit(mu + z).sigmoid()
         for loss, mean in (
-            (lambda a: logsigmoid(-a), integral(weight * D)),
-            (lambda a: -logsigmoid(a), integral(weight * (1 - D))),
+            (lambda x, D: logsigmoid(-D(x)), integral(weight * D)),
+            (lambda x, D: -generator_saturating(D, x), integral(weight * D)),
+            (lambda x, D: -logsigmoid(D(x)), integral(weight * (1 - D))),
+            (lambda x, D: -generator_non_saturating(D, x), integral(weight * (1 - D))),
         ):
-            up, down = (integral(weight * loss(logit(mu + h + z))) for h in (1e-5, -1e-5))
+            up, down = (integral(weight * loss(mu + h + z, logit)) for h in (1e-5, -1e-5))
             torch.testing.assert_close((up - down) / 2e-5, mu * mean, atol=1e-7, rtol=1e-6)
 
 
 @pytest.mark.equation("eq-nonsaturating-gradient")
 def test_nonsaturating_gradient():
-    """Autograd through x = mu + sigma z with D* fixed against differences of KL - 2 JSD."""
+    """Autograd through x = mu + sigma z with D* fixed against differences of KL - 2 JSD.
+
+    The loss is minus the library's objective of the generator.
+    """
     log_p = two_modes(GRID)
     z, weight = GRID, gaussian(GRID, 0.0, 1.0).exp()
 
@@ -177,8 +239,11 @@ def test_nonsaturating_gradient():
     for at in ((0.3, 0.7), (-1.0, 0.4)):
         mu, sigma = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in at)
         x = mu + sigma * z
-        logit = two_modes(x) - gaussian(x, *at)  # at holds floats: D* does not move
-        loss = integral(weight * -logsigmoid(logit))
+
+        def critic(x, at=at):  # at holds floats: D* does not move
+            return two_modes(x) - gaussian(x, *at)
+
+        loss = integral(weight * -generator_non_saturating(critic, x))
         gradient = torch.stack(torch.autograd.grad(loss, (mu, sigma)))
         h = 1e-4
         right = [
@@ -237,7 +302,10 @@ def test_wasserstein_on_a_line():
 
 @pytest.mark.equation("eq-kantorovich")
 def test_kantorovich_duality():
-    """The cheapest plan against the best 1-Lipschitz function, two linear programs."""
+    """The cheapest plan against the best 1-Lipschitz function, two linear programs.
+
+    For that function the library's objective without penalty has the same mean.
+    """
     for seed in range(3):
         x, y, p, q = two_discrete_laws(seed)
         points, gain = np.r_[x, y], np.r_[p, -q]
@@ -248,6 +316,9 @@ def test_kantorovich_duality():
         distances = [abs(points[i] - points[j]) for i, j in pairs]
         best = scipy.optimize.linprog(-gain, slopes, distances, bounds=(-50, 50))
         assert abs(-best.fun - cheapest_plan(x, y, p, q)) < 1e-8
+        on_all = [torch.as_tensor(v) for v in (best.x, np.r_[p, 0 * q], np.r_[0 * p, q])]
+        value = mean_over_pairs(partial(critic_wasserstein, penalty=0.0), *on_all)
+        assert abs(value.item() - cheapest_plan(x, y, p, q)) < 1e-8
 
 
 @pytest.mark.equation("eq-penalty-linear")
@@ -349,6 +420,52 @@ def eigenvalues_of(step):
     return torch.linalg.eigvals(torch.func.jacrev(step)(at_rest))
 
 
+class Fake(nn.Module):
+    """The generator of the Dirac-GAN, in the library's terms: one point, at theta."""
+
+    def __init__(self, theta):
+        super().__init__()
+        self.theta = nn.Parameter(theta)
+
+    def rsample(self, n):
+        return self.theta.expand(n, 1)
+
+    def sample(self, n):
+        return self.rsample(n).detach()
+
+
+class Slope(nn.Module):
+    """Its critic: the logit psi x."""
+
+    def __init__(self, psi):
+        super().__init__()
+        self.psi = nn.Parameter(psi)
+
+    def forward(self, x):
+        return self.psi * x[:, 0]
+
+
+def library_step(state, eta, simultaneous):
+    """The state after one step of the library, both players by plain gradient ascent."""
+    generator, critic = Fake(state[0].clone()), Slope(state[1].clone())
+    step = adversarial_step(
+        generator,
+        critic,
+        generator_objective=generator_saturating,
+        generator_optimizer=partial(torch.optim.SGD, lr=eta),
+        critic_optimizer=partial(torch.optim.SGD, lr=eta),
+        simultaneous=simultaneous,
+    )
+    step((torch.zeros(1, 1, dtype=torch.float64),))
+    return torch.stack([generator.theta, critic.psi]).detach()
+
+
+def by_differences(step, h=1e-6):
+    """The Jacobian of one step at rest: (2, 2)."""
+    units = h * torch.eye(2, dtype=torch.float64)
+    return torch.stack([(step(unit) - step(-unit)) / (2 * h) for unit in units], 1)
+
+
 @pytest.mark.equation("eq-dirac-circles")
 def test_dirac_gan_circles():
     """Autograd's motion against the formula, and the radius along it by Runge-Kutta."""
@@ -372,20 +489,29 @@ def test_dirac_gan_circles():
 
 @pytest.mark.equation("eq-dirac-simultaneous")
 def test_dirac_simultaneous():
-    """Eigenvalues of the Jacobian of one simultaneous step of autograd against 1 +- i eta / 2."""
+    """Eigenvalues of the Jacobian of one simultaneous step of autograd against 1 +- i eta / 2.
+
+    And the Jacobian of the library's step, by differences, against the matrix.
+    """
     for eta in (0.01, 0.5, 2.0):
         values = eigenvalues_of(lambda s, eta=eta: s + eta * dirac_motion(s))
         torch.testing.assert_close(values.real, torch.ones(2).double())
         torch.testing.assert_close(
             values.imag.abs(), torch.full((2,), eta / 2, dtype=torch.float64)
         )
+        J = by_differences(lambda s, eta=eta: library_step(s, eta, simultaneous=True))
+        matrix = torch.tensor([[1, eta / 2], [-eta / 2, 1]], dtype=torch.float64)
+        torch.testing.assert_close(J, matrix, atol=1e-7, rtol=0)
         modulus = torch.full((2,), math.sqrt(1 + eta**2 / 4), dtype=torch.float64)
         torch.testing.assert_close(values.abs(), modulus)
 
 
 @pytest.mark.equation("eq-dirac-alternating")
 def test_dirac_alternating():
-    """Jacobian and eigenvalues of one alternating step of autograd against the matrix and 1."""
+    """Jacobian and eigenvalues of one alternating step of autograd against the matrix and 1.
+
+    And the Jacobian of the library's step, by differences.
+    """
     for eta in (0.01, 0.5, 2.0, 3.9, 4.1):
 
         def step(state, eta=eta):
@@ -396,6 +522,8 @@ def test_dirac_alternating():
         J = torch.func.jacrev(step)(torch.zeros(2, dtype=torch.float64))
         matrix = torch.tensor([[1 - eta**2 / 4, eta / 2], [-eta / 2, 1]], dtype=torch.float64)
         torch.testing.assert_close(J, matrix, atol=1e-7, rtol=0)
+        J = by_differences(lambda s, eta=eta: library_step(s, eta, simultaneous=False))
+        torch.testing.assert_close(J, matrix, atol=1e-7, rtol=0)
         modulus = eigenvalues_of(step).abs()
         if eta < 4:
             torch.testing.assert_close(modulus, torch.ones(2).double(), atol=1e-7, rtol=0)
@@ -405,7 +533,10 @@ def test_dirac_alternating():
 
 @pytest.mark.equation("eq-dirac-r1")
 def test_dirac_r1():
-    """Eigenvalues of the Jacobian of autograd's motion with R1 against the formula."""
+    """Eigenvalues of the Jacobian of autograd's motion with R1 against the formula.
+
+    The motion of the critic is what the library's objective and its penalty make of it.
+    """
     for gamma in (0.1, 0.5, 1.5, 3.0):
         values = eigenvalues_of(lambda s, gamma=gamma: dirac_motion(s, gamma))
         root = complex(gamma**2 - 1) ** 0.5
@@ -415,6 +546,12 @@ def test_dirac_r1():
         for a, b in zip(found, sorted(formula, key=key), strict=True):
             assert abs(a - b) < 1e-7
         assert max(v.real for v in found) < 0
+        state = torch.tensor([0.7, -0.4], dtype=torch.float64, requires_grad=True)
+        points = torch.zeros(1, 1).double(), state[:1, None].detach()  # the data, the fake
+        slope = lambda x, s=state: s[1] * x[:, 0]  # noqa: E731
+        value = critic_logistic(slope, *points) - gamma * r1_penalty(slope, points[0])
+        d_psi = torch.autograd.grad(value.sum(), state)[0][1]
+        torch.testing.assert_close(d_psi, dirac_motion(state.detach(), gamma)[1])
 
 
 @pytest.mark.equation("eq-best-response")

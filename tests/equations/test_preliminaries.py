@@ -1,12 +1,16 @@
 """The labelled equations of the preliminaries, each computed in two independent ways."""
 
-import itertools
 import math
 
 import pytest
 import torch
 from scipy import integrate
+from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
+
+from dgm import heads
+from dgm.estimators import logmeanexp
+from dgm.evaluate import mean_and_error
 
 
 def random(*shape, seed=0):
@@ -26,11 +30,17 @@ def density(x, mu, Sigma):
 
 @pytest.mark.equation("eq-monte-carlo")
 def test_the_variance_of_a_mean():
-    """All 3^K equally likely samples of size K, enumerated, against Var[f] / K."""
+    """All 3^K equally likely samples of size K, enumerated, against Var[f] / K.
+
+    The squared standard error that the library gives is that on average over the samples.
+    """
     f = torch.tensor([0.3, -1.0, 2.5], dtype=torch.float64)
     for K in (1, 2, 5):
-        means = torch.tensor([sum(s) / K for s in itertools.product(f.tolist(), repeat=K)])
-        torch.testing.assert_close(means.double().var(correction=0), f.var(correction=0) / K)
+        samples = f[torch.cartesian_prod(*[torch.arange(3)] * K).reshape(-1, K)]  # (3^K, K)
+        torch.testing.assert_close(samples.mean(1).var(correction=0), f.var(correction=0) / K)
+        if K > 1:
+            squared = [mean_and_error(sample)[1] ** 2 for sample in samples]
+            assert sum(squared) / len(squared) == pytest.approx(f.var(correction=0).item() / K)
 
 
 @pytest.mark.equation("eq-total-variance")
@@ -139,16 +149,21 @@ def test_logsumexp():
         exact = lowest * math.log(2) + math.log(sum(2 ** (k - lowest) for k in powers))
         assert right.item() == pytest.approx(exact, rel=1e-12)
         torch.testing.assert_close(a.logsumexp(0), right)
+        assert logmeanexp(a).item() == pytest.approx(exact - math.log(4), rel=1e-12)
 
 
 @pytest.mark.equation("eq-bernoulli-logit")
 def test_bernoulli_from_its_logit():
-    """The logarithm of p or of 1 - p against the formula in the logit."""
+    """The logarithm of p or of 1 - p against the formula in the logit, and the library's head."""
+    head = heads.Bernoulli(1, 1)
+    head.logits = nn.Identity()
     for p in (0.01, 0.3, 0.5, 0.97):
         a = math.log(p / (1 - p))
         for x in (0, 1):
             by_table = math.log(p if x == 1 else 1 - p)
             assert x * a - math.log(1 + math.exp(a)) == pytest.approx(by_table)
+            by_library = head(torch.tensor([a]).double()).log_prob(torch.tensor([float(x)]))
+            assert by_library.item() == pytest.approx(by_table)
 
 
 @pytest.mark.equation("eq-softmax")
@@ -161,6 +176,9 @@ def test_categorical_from_its_logits():
     torch.testing.assert_close(log_p.exp(), table)
     torch.testing.assert_close((a + 7) - torch.logsumexp(a + 7, 0), log_p)
     torch.testing.assert_close(torch.distributions.Categorical(logits=a).logits, log_p)
+    head = heads.OneHotCategorical(5, 5)
+    head.logits = nn.Identity()
+    torch.testing.assert_close(head(a).log_prob(torch.eye(5).double()), log_p)
 
 
 @pytest.mark.equation("eq-detach")

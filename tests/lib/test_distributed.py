@@ -22,7 +22,7 @@ import torch.distributed as dist
 from torch import nn
 
 from dgm import _device, data, models, objectives
-from dgm.reproduce import RECIPES, Schedule
+from dgm.reproduce import EXPERIMENTS, RECIPES, Schedule
 from dgm.reproduce.__main__ import main
 from dgm.train import adversarial_step, distributed, em_step, fit, gradient_step, rank
 from dgm.train.distributed import Ranks
@@ -463,7 +463,7 @@ def reproduced(folder):
     torch.set_default_dtype(torch.float32)
     small = binary(8).split
     data.load = lambda name: data.Dataset("small", (1, 3, 3), 5, tuple("01"), small, small)
-    RECIPES["tiny"] = dataclasses.replace(
+    EXPERIMENTS["tiny"] = dataclasses.replace(
         RECIPES["vae-1"],
         score=lambda model, dataset, images: {"figure": 7.0, "standard_error": 0.5},
         full=Schedule(8, lambda t, steps: 1e-3, epochs=2),
@@ -488,7 +488,12 @@ def test_one_process_writes_the_record(tmp_path):
     [
         (["vae-1"], 2, "add --distributed"),
         (["vae-1", "vae-5", "--distributed"], 2, "--distributed: expected one of vae-1"),
-        (["few-labels-mnist-mlp", "--distributed"], 1, "--distributed: expected one of vae-1"),
+        (
+            ["few-labels-mnist-mlp", "--distributed"],
+            1,
+            "distributed: got few-labels-mnist-mlp, exp",
+        ),
+        (["ring-game", "--distributed"], 1, "distributed: got ring-game, expected one of vae-1"),
         (["vae-1", "--budget", "1", "--distributed"], 1, "budget: got 1, expected none"),
     ],
 )

@@ -12,7 +12,15 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from dgm import data, labels
-from dgm.reproduce import __main__, few_labels, few_labels_runs
+from dgm.reproduce import (
+    EXPERIMENTS,
+    Comparison,
+    __main__,
+    comparison,
+    experiments,
+    few_labels,
+    reproduce,
+)
 from dgm.reproduce.few_labels import METHODS, SETTINGS, Draw, Method, choose, compare, measure
 
 TINY = dataclasses.replace(SETTINGS["few-labels-digits"], size={"hidden": (8,)}, latent=3)
@@ -23,9 +31,7 @@ CHEAP = dataclasses.replace(TINY, methods=METHODS[:2])
 def folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DGM_DEVICE", "cpu")
-    monkeypatch.setitem(SETTINGS, "tiny", CHEAP)
-    monkeypatch.setattr(few_labels_runs, "UPDATES", 3)
-    monkeypatch.setattr(few_labels_runs, "DRAWS", 2)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", Comparison(CHEAP, draws=2, updates=3))
     return tmp_path
 
 
@@ -155,7 +161,7 @@ def test_ctrl_c_within_a_training_stops_the_comparison(monkeypatch):
 
 
 def test_a_run_writes_a_record():
-    record = few_labels_runs.reproduce("tiny")
+    record = reproduce("tiny")
     assert os.listdir("book/records/few-labels") == ["tiny.json"]
     assert json.loads(Path("book/records/few-labels/tiny.json").read_text()) == record
     assert {(row["method"], row["labels"]) for row in record["rows"]} == {
@@ -176,7 +182,7 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys):
         assert main("tiny") == 1
     assert "the same command goes on" in capsys.readouterr().err
     assert not Path("book").exists()
-    before = json.loads(Path("runs/few-labels/tiny/plan.json").read_text())["seconds"]
+    before = json.loads(Path("runs/tiny/plan.json").read_text())["seconds"]
     assert main("tiny") == 0
     record = json.loads(Path("book/records/few-labels/tiny.json").read_text())
     assert record["seconds"] > before > 0
@@ -187,12 +193,11 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys):
 
 
 def test_a_budget_sets_the_number_of_updates(monkeypatch, folder):
-    monkeypatch.setattr(few_labels_runs, "seconds_per_update", lambda *a: 0.5)
-    dataset = data.load("digits")
-    plan = few_labels_runs.plan_of(CHEAP, dataset, 3, 2.0, folder / "a.json")
-    assert plan == {"updates": 240, "seconds": 0.0}
-    monkeypatch.setattr(few_labels_runs, "seconds_per_update", None)  # the plan is made once
-    assert few_labels_runs.plan_of(CHEAP, dataset, 3, 2.0, folder / "a.json") == plan
+    monkeypatch.setattr(Comparison, "seconds_per_update", lambda *a: 0.5)
+    plan = experiments.plan_of(Comparison(CHEAP), 2.0, folder / "a.json")
+    assert plan == {"budget_minutes": 2.0, "updates": 240, "seconds": 0.0}
+    monkeypatch.setattr(Comparison, "seconds_per_update", None)  # the plan is made once
+    assert experiments.plan_of(Comparison(CHEAP), 2.0, folder / "a.json") == plan
 
 
 def test_an_update_costs_what_all_networks_take_for_it(monkeypatch):
@@ -212,9 +217,9 @@ def test_an_update_costs_what_all_networks_take_for_it(monkeypatch):
         return lap
 
     monkeypatch.setattr(few_labels, "train", train)
-    monkeypatch.setattr(few_labels_runs, "stopwatch", stopwatch)
+    monkeypatch.setattr(comparison, "stopwatch", stopwatch)
     setting = dataclasses.replace(TINY, methods=(*METHODS[:2], METHODS[2], METHODS[5]))
-    cost = few_labels_runs.seconds_per_update(setting, data.load("digits"), numbers=3)
+    cost = Comparison(setting, draws=2).seconds_per_update()
     assert cost == pytest.approx(3 * (2 + 3 * 2) * 0.01)
 
 
@@ -225,7 +230,7 @@ def test_bad_arguments(capsys):
         quick(CHEAP, numbers=(1400,))
     for budget in (0, -1, math.nan, math.inf):
         with pytest.raises(ValueError, match="budget: got .*, expected more than 0 minutes"):
-            few_labels_runs.reproduce("tiny", budget)
+            reproduce("tiny", budget)
     assert main("tiny", "--budget", "0") == 2
     assert "budget: got 0" in capsys.readouterr().err
     assert main("few-labels-none") == 2

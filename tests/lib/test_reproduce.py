@@ -13,17 +13,35 @@ import torch
 
 from dgm import data, evaluate
 from dgm.objectives import elbo, iwae, log_likelihood
-from dgm.reproduce import RECIPES, Schedule, __main__, recipes, reproduce, runs
+from dgm.reproduce import (
+    EXPERIMENTS,
+    RECIPES,
+    Schedule,
+    __main__,
+    experiments,
+    parts,
+    recipe,
+    recipes,
+    records,
+    reproduce,
+    runs,
+)
 from dgm.train import load_checkpoint
 
 EPOCHS = 4
 TINY = dataclasses.replace(
     recipes.vae(iwae, k=2, dataset="digits"),
-    score=partial(recipes.negative_log_likelihood, draws=20),
-    full=Schedule(500, recipes.burda_rate, EPOCHS),
-    short=Schedule(100, partial(recipes.falling_rate, highest=1e-3)),
+    score=partial(parts.negative_log_likelihood, draws=20),
+    full=Schedule(500, parts.burda_rate, EPOCHS),
+    short=Schedule(100, partial(parts.falling_rate, highest=1e-3)),
 )
-UNLIKE = ("seconds", "measuring_seconds", "date", "commit")  # what another run may differ in
+UNLIKE = (
+    "seconds",
+    "measuring_seconds",
+    "load",
+    "date",
+    "commit",
+)  # what another run may differ in
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +49,7 @@ def folder(monkeypatch, tmp_path):
     """Runs and records go to a folder of their own; the recipe is known as "tiny"."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DGM_DEVICE", "cpu")
-    monkeypatch.setitem(RECIPES, "tiny", TINY)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
     return tmp_path
 
 
@@ -44,7 +62,7 @@ def read(file):
 
 
 def load_step(file):
-    step = runs.new_step(TINY, data.load("digits"), rate=lambda t: 1e-3)
+    step = TINY.start(data.load("digits"), rate=lambda t: 1e-3)
     load_checkpoint(file, step)
     return step
 
@@ -56,13 +74,13 @@ def parameters(file):
 def fail_at(n):
     """The recipe, with Ctrl-C at its n-th update."""
 
-    def step(dataset, rate):
+    def step(shape, rate):
         def interrupting(t):
             if t == n:
                 raise KeyboardInterrupt
             return rate(t)
 
-        return TINY.step(dataset, interrupting)
+        return TINY.step(shape, interrupting)
 
     return dataclasses.replace(TINY, step=step)
 
@@ -90,7 +108,9 @@ def test_the_figure_is_recomputed_from_the_checkpoint():
     """By hand, with another loop over the images; the digits are binarised alike every time."""
     record = reproduce("tiny")
     dataset = data.load("digits")
-    step = load_step("runs/tiny.pt")
+    step = load_step("runs/tiny/checkpoint.pt")
+    for parameter in step.model.parameters():  # what is kept is measured
+        parameter.data = parameter.half().float()
     x = torch.cat([x for x, _ in dataset.test.batches(77, shuffle=False, binarize="fixed")])
     torch.manual_seed(0)
     values = -evaluate.importance_weighted(step.model, x, k=20, chunk=7)
@@ -101,7 +121,7 @@ def test_the_figure_is_recomputed_from_the_checkpoint():
 def test_a_finished_run_is_only_measured_again(monkeypatch, folder):
     record = reproduce("tiny")
     (folder / "book/records/tiny.json").unlink()
-    monkeypatch.setitem(RECIPES, "tiny", fail_at(EPOCHS * 3))  # the update after the last
+    monkeypatch.setitem(EXPERIMENTS, "tiny", fail_at(EPOCHS * 3))  # the update after the last
     again = reproduce("tiny")
     assert result(again) == result(record)
     assert again["seconds"] == record["seconds"]  # those of the training, not of the second call
@@ -110,30 +130,29 @@ def test_a_finished_run_is_only_measured_again(monkeypatch, folder):
 @pytest.mark.parametrize("n", [5, 6, 7])  # within the second epoch, at its end, after it
 def test_stopped_and_resumed_equals_uninterrupted(monkeypatch, folder, n):
     whole = reproduce("tiny")
-    expected = parameters("runs/tiny.pt")
-    for file in (folder / "runs").iterdir():
-        file.unlink()
+    expected = parameters("runs/tiny/checkpoint.pt")
+    shutil.rmtree("runs")
     shutil.rmtree("book/records")
 
-    monkeypatch.setitem(RECIPES, "tiny", fail_at(n))
+    monkeypatch.setitem(EXPERIMENTS, "tiny", fail_at(n))
     assert reproduce("tiny") is None
     assert not Path("book/records").exists()
-    monkeypatch.setitem(RECIPES, "tiny", TINY)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
     torch.manual_seed(1234)  # a fresh process has another random state
     assert result(reproduce("tiny")) == result(whole)
-    assert torch.equal(parameters("runs/tiny.pt"), expected)
+    assert torch.equal(parameters("runs/tiny/checkpoint.pt"), expected)
 
 
 def test_a_budget_sets_the_number_of_epochs(monkeypatch):
-    monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(TINY, few=30))
+    monkeypatch.setitem(EXPERIMENTS, "tiny", dataclasses.replace(TINY, few=30))
     record = reproduce("tiny", budget=0.03)  # 1.8 s
     assert sorted(os.listdir("book/records")) == ["models", "tiny-0.03min.json"]
     assert (record["images"], record["batch_size"]) == (30, 100)
     assert record["budget_minutes"] == 0.03
-    plan = read("runs/tiny-0.03min.json")
+    plan = read("runs/tiny-0.03min/plan.json")
     assert record["epochs"] == pytest.approx(plan["rounds"] * plan["updates"] / 15, abs=1e-3)
-    assert load_step("runs/tiny-0.03min.pt").t == plan["rounds"] * plan["updates"]
-    monkeypatch.setattr(runs, "seconds_per_update", None)  # the plan is made once
+    assert load_step("runs/tiny-0.03min/checkpoint.pt").t == plan["rounds"] * plan["updates"]
+    monkeypatch.setattr(recipe, "seconds_per_update", None)  # the plan is made once
     assert result(reproduce("tiny", budget=0.03)) == result(record)
 
 
@@ -149,22 +168,24 @@ def test_a_budget_sets_the_number_of_epochs(monkeypatch):
 def test_the_plan_divides_a_minute_by_the_time_of_an_update(
     monkeypatch, folder, seconds, rounds, updates
 ):
-    monkeypatch.setattr(runs, "seconds_per_update", lambda *args, **kwargs: seconds)
-    plan = runs.plan_of(TINY, data.load("digits"), 1.0, folder / "plan.json")
-    assert plan == {"batch_size": 100, "rounds": rounds, "updates": updates}
+    monkeypatch.setattr(recipe, "seconds_per_update", lambda *args, **kwargs: seconds)
+    plan = experiments.plan_of(TINY, 1.0, folder / "plan.json")
+    trained = {"batch_size": 100, "rounds": rounds, "updates": updates}
+    assert plan == {"budget_minutes": 1.0, **trained, "images": 360}
     assert read(folder / "plan.json") == plan
 
 
 def test_a_round_is_the_beginning_of_a_shuffle():
     """Two batches of the three, others in every round."""
     batches = data.load("digits").train.batches(500)
-    first = runs.First(2, batches)
+    first = runs.Updates(batches, 2)
     torch.manual_seed(0)
     seen = [torch.cat([x for x, _ in first]) for _ in range(2)]
-    assert [len(x) for x in seen] == [1000, 1000] and len(first) == 2
+    assert [len(x) for x in seen] == [1000, 1000]
     torch.manual_seed(0)
     assert torch.equal(seen[0], torch.cat([x for x, _ in list(batches)[:2]]))
     assert not torch.equal(seen[0], seen[1])
+    assert [len(x) for x, _ in runs.Updates(batches, 5)] == [500, 500, 437, 500, 500]
 
 
 def test_the_published_schedule_is_that_of_the_paper():
@@ -176,7 +197,7 @@ def test_the_published_schedule_is_that_of_the_paper():
 
 
 def test_the_learning_rate_reaches_the_optimiser():
-    step = runs.new_step(TINY, data.load("digits"), rate=lambda t: 0.1 / (1 + t))
+    step = TINY.start(data.load("digits"), rate=lambda t: 0.1 / (1 + t))
     x = torch.ones(5, 1, 8, 8)
     for expected in (0.1, 0.05):
         assert step.learner.optimizer.param_groups[0]["lr"] == expected
@@ -186,7 +207,8 @@ def test_the_learning_rate_reaches_the_optimiser():
 def test_the_model_is_the_papers():
     """784-200-200-50 and back; before training the decoder's average is the mean image."""
     dataset = data.load("digits")
-    model = recipes.two_layer_vae(dataset)
+    model = recipes.two_layer_vae(dataset.shape)
+    recipes.start_at_mean(model, dataset)
     widths = [(m.in_features, m.out_features) for m in model.modules() if hasattr(m, "in_features")]
     assert widths == [(64, 200), (200, 200), (200, 100), (50, 200), (200, 200), (200, 64)]
     mean = dataset.train.images.mean(0).clamp(1e-3, 1 - 1e-3)
@@ -196,14 +218,14 @@ def test_the_model_is_the_papers():
 
 
 def test_a_failed_write_leaves_the_old_record(monkeypatch, folder):
-    runs.write(folder / "r.json", {"figure": 1})
+    records.write(folder / "r.json", {"figure": 1})
 
     def full_disk(*args):
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(os, "replace", full_disk)
     with pytest.raises(OSError, match="No space"):
-        runs.write(folder / "r.json", {"figure": 2})
+        records.write(folder / "r.json", {"figure": 2})
     assert read(folder / "r.json") == {"figure": 1}
     assert os.listdir(folder) == ["r.json"]
 
@@ -238,7 +260,7 @@ def test_the_command_prints_the_figure(capsys):
 
 
 def test_a_stopped_command_says_how_to_go_on(monkeypatch, capsys):
-    monkeypatch.setitem(RECIPES, "tiny", fail_at(4))
+    monkeypatch.setitem(EXPERIMENTS, "tiny", fail_at(4))
     assert main("tiny") == 1
     assert "the same command goes on" in capsys.readouterr().err
 
@@ -256,21 +278,21 @@ def main(*arguments):
 @pytest.mark.parametrize("bound", [elbo, iwae])
 @pytest.mark.parametrize("k", [1, 5, 50])
 def test_a_recipe_maximises_what_its_name_says(bound, k):
-    recipe = RECIPES[f"{'vae' if bound is elbo else 'iwae'}-{k}"]
-    assert recipe.model == f"VAE 784-200-200-50, {bound.__name__.upper()}, k = {k}"
-    objective = recipe.step(data.load("digits"), lambda t: 1e-3).objective
+    own = RECIPES[f"{'vae' if bound is elbo else 'iwae'}-{k}"]
+    assert own.model == f"VAE 784-200-200-50, {bound.__name__.upper()}, k = {k}"
+    objective = own.step((1, 8, 8), lambda t: 1e-3).objective
     assert (objective.func, objective.keywords) == (bound, {"k": k})
 
 
 @pytest.mark.parametrize("name", ["made", "nade", "pixelcnn", "transformer"])
 def test_autoregressive_recipes_maximise_an_exact_likelihood(name):
     """The figure is the mean of -log p(x) by the chain rule, one pixel after the other."""
-    recipe, dataset = RECIPES[name], data.load("digits")
+    own, dataset = RECIPES[name], data.load("digits")
     torch.manual_seed(0)
-    step = recipe.step(dataset, lambda t: 1e-3)
+    step = own.step(dataset.shape, lambda t: 1e-3)
     assert step.objective is log_likelihood
-    assert recipe.model.lower().startswith(name) and recipe.estimator == "exact"
-    measured = recipe.score(step.model, dataset, images=20)
+    assert own.model.lower().startswith(name) and own.estimator == "exact"
+    measured = own.score(step.model, dataset, images=20)
     x = next(iter(dataset.test.batches(20, shuffle=False, binarize="fixed")))[0].flatten(1)
     log_p = torch.zeros(20)
     with torch.no_grad():
@@ -282,5 +304,5 @@ def test_autoregressive_recipes_maximise_an_exact_likelihood(name):
 
 
 def test_decaying_rates():
-    assert recipes.constant_rate(10_000, 20_000) == 1e-3
-    assert recipes.decaying_rate(100_000, 200_000) == pytest.approx(1e-3 * math.exp(-2.3), rel=1e-3)
+    assert parts.constant_rate(10_000, 20_000) == 1e-3
+    assert parts.decaying_rate(100_000, 200_000) == pytest.approx(1e-3 * math.exp(-2.3), rel=1e-3)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,17 @@ from dgm.objectives import (
     generator_linear,
     generator_non_saturating,
 )
-from dgm.reproduce import RECIPES, Schedule, gans, reproduce, runs, train_classifier
-from dgm.reproduce.records import read_model, write_model
+from dgm.reproduce import (
+    EXPERIMENTS,
+    RECIPES,
+    Schedule,
+    gans,
+    load,
+    recipe,
+    reproduce,
+    train_classifier,
+)
+from dgm.reproduce.records import write_model
 
 NAMES = ["gan", "gan-r1", "wgan-gp"]
 
@@ -38,31 +48,30 @@ def schedule(name, epochs):
 
 
 def step_of(name, rate=lambda t: 1e-3):
-    return runs.new_step(RECIPES[name], data.load("digits"), rate)
+    return RECIPES[name].start(data.load("digits"), rate)
 
 
 @pytest.mark.parametrize("name", ["gan-r1", "vae-means"])
 def test_a_run_writes_a_record_that_is_recomputed_from_its_model(monkeypatch, name):
-    monkeypatch.setitem(RECIPES, "tiny", tiny(name))
+    monkeypatch.setitem(EXPERIMENTS, "tiny", tiny(name))
     record = reproduce("tiny")
     assert (record["binarization"], record["images"], record["epochs"]) == (None, 360, 2)
     assert record == json.loads(Path("book/records/tiny.json").read_text())
     assert 0 < record["real_images"]["figure"] < record["figure"]  # two epochs teach little
     assert 0 < record["standard_error"] < record["figure"]
 
-    model = step_of(name).model
-    read_model(Path("book/records/models/tiny.pt"), model)
-    again = runs.measure(RECIPES["tiny"], model, data.load("digits"), 360)
+    model = load("tiny", Path("book/records")).model()
+    again = EXPERIMENTS["tiny"].measure(model, data.load("digits"), 360)
     assert {key: record[key] for key in again} == again
 
 
 def test_the_figure_is_the_distance_of_samples_to_the_test_images():
     """In percent of their variance, with the eigenvalues of a product that is not symmetric."""
     dataset, step = data.load("digits"), step_of("gan")
-    measured = runs.measure(RECIPES["gan"], step.model, dataset, images=300)
+    measured = RECIPES["gan"].measure(step.model, dataset, images=300)
     classifier, name = gans.features_of(dataset)
     assert measured["features"] == name
-    torch.manual_seed(runs.SEED)
+    torch.manual_seed(recipe.SEED)
     evaluate.Classifier(dataset.shape, 10)  # takes its share of random numbers
     samples = classifier.features(step.model.sample(300)).double()
     assert measured["figure"] == pytest.approx(distance(samples, dataset, classifier), rel=1e-4)
@@ -169,23 +178,22 @@ def test_what_stands_for_a_vae_are_the_means_of_its_likelihood():
 
 
 def test_a_stopped_game_goes_on_as_if_it_had_not_been_stopped(monkeypatch, folder):
-    recipe = tiny("gan-r1")
-    monkeypatch.setitem(RECIPES, "tiny", recipe)
+    uncut = tiny("gan-r1")
+    monkeypatch.setitem(EXPERIMENTS, "tiny", uncut)
     whole = reproduce("tiny")
-    for file in (folder / "runs").iterdir():
-        file.unlink()
+    shutil.rmtree("runs")
 
-    def interrupted(dataset, rate):
+    def interrupted(shape, rate):
         def until(t):
             if t == 25:  # of 2 times 23 updates
                 raise KeyboardInterrupt
             return rate(t)
 
-        return recipe.step(dataset, until)
+        return uncut.step(shape, until)
 
-    monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(recipe, step=interrupted))
+    monkeypatch.setitem(EXPERIMENTS, "tiny", dataclasses.replace(uncut, step=interrupted))
     assert reproduce("tiny") is None
-    monkeypatch.setitem(RECIPES, "tiny", recipe)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", uncut)
     torch.manual_seed(99)
     again = reproduce("tiny")
     assert (again["figure"], again["standard_error"]) == (whole["figure"], whole["standard_error"])

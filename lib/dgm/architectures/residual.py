@@ -64,8 +64,8 @@ class Block(nn.Module):
 
     Shapes: (N, channels, H, W) -> the same.
 
-    Source: He, Zhang, Ren and Sun (2016), Identity Mappings in Deep Residual Networks,
-    arXiv:1603.05027 (full pre-activation).
+    Source: He, Zhang, Ren and Sun (2016), arXiv:1603.05027, Identity Mappings in Deep Residual
+    Networks (full pre-activation).
     """
 
     def __init__(self, channels: int, activation: Callable[[], nn.Module] = nn.ReLU):

@@ -30,8 +30,8 @@ the estimator: surrogates made per draw and pushed through a logarithm have a wr
 `f` maps draws (n, B, *event) to values (n, B), whatever n: each draw on its own. Only first
 derivatives are promised.
 
-Source: Mohamed, Rosca, Figurnov and Mnih (2020), Monte Carlo Gradient Estimation in Machine
-Learning.
+Source: Mohamed, Rosca, Figurnov and Mnih (2020), arXiv:1906.10652, Monte Carlo Gradient Estimation
+in Machine Learning.
 """
 
 from .continuous import measure_valued, pathwise

@@ -31,8 +31,11 @@ def pathwise(f: Callable, q: D.Distribution, k: int, reduce: Callable = mean) ->
     Raises:
         ValueError: q has no `rsample` or is discrete.
 
-    Source: Kingma and Welling (2014), section 2.4; Rezende, Mohamed and Wierstra (2014); Figurnov,
-    Mohamed and Mnih (2018) for implicit gradients.
+    Equation: eq-pathwise, eq-implicit
+
+    Source: Kingma and Welling (2014), arXiv:1312.6114, section 2.4; Rezende, Mohamed and Wierstra
+    (2014), arXiv:1401.4082; Figurnov, Mohamed and Mnih (2018), arXiv:1805.08498, for implicit
+    gradients.
 
     >>> phi = torch.tensor([0.0, 2.0], requires_grad=True)
     >>> estimate = pathwise(lambda z: 3 * z, D.Normal(phi, 1.0), k=5)
@@ -75,7 +78,9 @@ def measure_valued(f: Callable, q: D.Distribution, k: int, reduce: Callable = me
     Raises:
         ValueError: q is not Normal.
 
-    Source: Mohamed et al. (2020), section 6 and table 1.
+    Equation: eq-measure-valued
+
+    Source: Mohamed et al. (2020), arXiv:1906.10652, section 6 and table 1.
 
     >>> mu = torch.tensor([1.0], requires_grad=True)
     >>> step = lambda z: (z > 0).float()

@@ -34,7 +34,10 @@ def gumbel_softmax(
     Raises:
         ValueError: q is another distribution, or the temperature is not positive.
 
-    Source: Jang, Gu and Poole (2017); Maddison, Mnih and Teh (2017).
+    Equation: eq-gumbel-max
+
+    Source: Jang, Gu and Poole (2017), arXiv:1611.01144; Maddison, Mnih and Teh (2017),
+    arXiv:1611.00712.
 
     >>> q = D.OneHotCategorical(logits=torch.zeros(5, 3))
     >>> z = []
@@ -75,7 +78,9 @@ def straight_through(f: Callable, q: D.Distribution, k: int, reduce: Callable = 
     Raises:
         ValueError: q is another distribution.
 
-    Source: Bengio, Léonard and Courville (2013), section 4.
+    Equation: eq-straight-through
+
+    Source: Bengio, Léonard and Courville (2013), arXiv:1308.3432, section 4.
 
     >>> p = torch.tensor([0.1], requires_grad=True)
     >>> straight_through(lambda z: 3 * z, D.Bernoulli(p), k=4).sum().backward()
@@ -111,6 +116,8 @@ def exact(f: Callable, q: D.Distribution, k: int, reduce: Callable = mean) -> Te
 
     Raises:
         ValueError: q cannot be enumerated, or S^k is above a million.
+
+    Equation: def-expectation, def-gradient-of-expectation
 
     >>> q = D.Independent(D.Bernoulli(torch.tensor([[0.5, 0.2]])), 1)
     >>> exact(lambda z: z.sum(-1), q, k=1)

@@ -19,6 +19,8 @@ def mean(values: Tensor) -> Tensor:
 def logmeanexp(values: Tensor) -> Tensor:
     r"""$\log \frac1k \sum_i e^{a_i}$ over draws, without overflow: (k, ...) -> (...).
 
+    Equation: eq-logsumexp, eq-log-bias
+
     >>> logmeanexp(torch.tensor([1000.0, 1000.0]))
     tensor(1000.)
     """

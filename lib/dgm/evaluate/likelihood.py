@@ -53,7 +53,10 @@ def importance_weighted(
             are no examples, x lies outside the support of the likelihood, or a model with
             classes did not get one label per example.
 
-    Source: Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders, section 5.
+    Equation: def-importance-estimate, eq-importance
+
+    Source: Burda, Grosse and Salakhutdinov (2016), arXiv:1509.00519, Importance Weighted
+    Autoencoders, section 5.
 
     >>> from dgm.models import VAE
     >>> importance_weighted(VAE.mlp((1, 8, 8)), torch.ones(3, 1, 8, 8), k=100).shape
@@ -105,7 +108,7 @@ def rate_distortion(
     Raises:
         ValueError: as `importance_weighted`.
 
-    Source: Alemi et al. (2018), Fixing a Broken ELBO, section 2.
+    Source: Alemi et al. (2018), arXiv:1711.00464, Fixing a Broken ELBO, section 2.
 
     >>> from dgm.models import VAE
     >>> rate, distortion = rate_distortion(VAE.mlp((1, 8, 8)), torch.ones(3, 1, 8, 8))
@@ -148,7 +151,7 @@ def active_units(
         ValueError: the model is no latent-variable model, there are fewer than two examples, the
             threshold is negative, or a model with classes did not get one label per example.
 
-    Source: Burda, Grosse and Salakhutdinov (2016), section 5.2.
+    Source: Burda, Grosse and Salakhutdinov (2016), arXiv:1509.00519, section 5.2.
 
     >>> from dgm.models import VAE
     >>> active_units(VAE.mlp((1, 8, 8), latent=5), torch.rand(10, 1, 8, 8)).shape
@@ -202,8 +205,11 @@ def aggregate_posterior(
         ValueError: k is less than 2, chunk is no positive integer, the labels differ, or as
             `importance_weighted`, but for the support: no likelihood is asked.
 
+    Equation: eq-aggregate
+
     Source: Hoffman and Johnson (2016), ELBO Surgery, section 2; the bias is that of van den Oord et
-    al. (2018), Representation Learning with Contrastive Predictive Coding, appendix A.
+    al. (2018), arXiv:1807.03748, Representation Learning with Contrastive Predictive Coding,
+    appendix A.
 
     >>> from dgm.models import VAE
     >>> parts = aggregate_posterior(VAE.mlp((1, 8, 8)), torch.rand(20, 1, 8, 8))

@@ -30,6 +30,8 @@ def reconstruction_error(model, x: Tensor, batch_size: int = 1000) -> float:
     Raises:
         ValueError: there are no examples, or as `dgm.objectives.reconstruction`.
 
+    Equation: eq-pca-error
+
     >>> reconstruction_error(torch.nn.Identity(), torch.rand(5, 1, 8, 8))
     0.0
     """
@@ -99,8 +101,8 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     Args:
         a, b: (m, D), rows that span the two subspaces; they need not be orthogonal.
 
-    Source: Björck and Golub (1973), Numerical methods for computing angles between linear
-    subspaces.
+    Source: Björck and Golub (1973), doi:10.2307/2005662, Numerical methods for computing angles
+    between linear subspaces.
 
     >>> x_axis, diagonal = torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 2.0]])
     >>> principal_angles(x_axis, diagonal).rad2deg()
@@ -131,6 +133,8 @@ def mean_log_prob(
         ValueError: fewer than two examples, x and y are no data of the model, or log_prob returns
             another shape than (B,).
 
+    Equation: eq-likelihood-kl
+
     >>> from torch.distributions import Normal
     >>> mean, standard_error = mean_log_prob(Normal(0.0, 1.0), torch.tensor([-1.0, 1.0, 2.0]))
     >>> round(mean, 4), round(standard_error, 4)
@@ -152,6 +156,8 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
     Raises:
         ValueError: values is not (N,) with N of at least 2.
 
+    Equation: eq-monte-carlo
+
     >>> mean_and_error(torch.tensor([1.0, 2.0, 3.0]))
     (2.0, 0.577)
     """
@@ -171,6 +177,8 @@ def bits_per_dimension(log_prob: Tensor | float, shape: Sequence[int]) -> Tensor
     Args:
         log_prob: nats, of one example or of many, or a mean.
         shape: event shape; D is the product.
+
+    Equation: def-bits
 
     >>> coins = torch.full((1, 8, 8), 0.5)
     >>> bits_per_dimension(coins.log().sum(), coins.shape)

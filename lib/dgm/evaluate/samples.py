@@ -37,7 +37,7 @@ def mode_counts(x: Tensor, density: MixtureSameFamily, radius: float = 3.0) -> T
     Raises:
         ValueError: x are not points of the mixture's space, or the radius is not positive.
 
-    Source: Srivastava et al. (2017), VEEGAN, section 4.1.
+    Source: Srivastava et al. (2017), arXiv:1705.07761, VEEGAN, section 4.1.
 
     >>> import dgm
     >>> density = dgm.toys.ring(modes=4, sigma=0.1, device="cpu")
@@ -110,8 +110,11 @@ def frechet_distance(a: Tensor, b: Tensor, resamples: int = 100) -> tuple[float,
         ValueError: samples of different numbers of features, or fewer than two examples, or values
             that are not finite, or fewer than two resamples.
 
-    Source: Heusel et al. (2017), GANs Trained by a Two Time-Scale Update Rule, eq. 6; Dowson and
-    Landau (1982), The Fréchet distance between multivariate normal distributions.
+    Equation: def-frechet
+
+    Source: Heusel et al. (2017), arXiv:1706.08500, GANs Trained by a Two Time-Scale Update Rule,
+    eq. 6; Dowson and Landau (1982), doi:10.1016/0047-259X(82)90077-X, The Fréchet distance between
+    multivariate normal distributions.
 
     >>> x = torch.randn(50, 3)
     >>> value, standard_error = frechet_distance(x, x + torch.tensor([3.0, 4.0, 0.0]))
@@ -158,6 +161,8 @@ def mmd(a: Tensor, b: Tensor, bandwidth: float | None = None) -> float:
         ValueError: samples of different event shapes, fewer than two examples, a bandwidth that is
             not positive.
 
+    Equation: def-mmd
+
     Source: Gretton et al. (2012), A Kernel Two-Sample Test, eq. 3.
 
     >>> x = torch.randn(100, 2)
@@ -182,7 +187,8 @@ def mmd_test(
     Returns:
         (MMD^2, p-value).
 
-    Source: Gretton et al. (2012), section 5; Phipson and Smyth (2010) for the one that is added.
+    Source: Gretton et al. (2012), section 5; Phipson and Smyth (2010), doi:10.2202/1544-6115.1585,
+    for the one that is added.
 
     >>> x = torch.randn(50, 2)
     >>> value, p = mmd_test(x, x + 3, permutations=99)
@@ -258,7 +264,7 @@ def copying(samples: Tensor, train: Tensor, test: Tensor) -> tuple[float, float]
         The probability, ties counting half, and the p-value of the Mann-Whitney test against the
         alternative that samples are nearer.
 
-    Source: Meehan et al. (2020), A Non-Parametric Test to Detect Data-Copying.
+    Source: Meehan et al. (2020), arXiv:2004.05675, A Non-Parametric Test to Detect Data-Copying.
 
     >>> train, test = torch.randn(100, 5), torch.randn(100, 5)
     >>> probability, p = copying(train[:50], train, test)

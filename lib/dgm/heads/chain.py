@@ -31,6 +31,8 @@ class Chain(D.Distribution):
         ValueError: `first` is not over vectors; or, when `second` is first used for draws or
             densities, it is not over vectors of `size` coordinates.
 
+    Equation: eq-two-layers
+
     >>> a = D.Independent(D.Normal(torch.zeros(5, 3), 1.0), 1)
     >>> q = Chain(a, lambda a: D.Independent(D.Normal(a[..., :2], 0.1), 1), size=2)
     >>> q.batch_shape, q.event_shape, q.log_prob(q.rsample((7,))).shape

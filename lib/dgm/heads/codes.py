@@ -102,7 +102,8 @@ class FullNormal(nn.Module):
     Raises:
         ValueError: the code is no vector.
 
-    Source: Kingma and Welling (2019), An Introduction to Variational Autoencoders, section 2.5.1.
+    Source: Kingma and Welling (2019), doi:10.1561/2200000056, An Introduction to Variational
+    Autoencoders, section 2.5.1.
 
     >>> q = FullNormal(400, 3)(torch.zeros(5, 400))
     >>> q.covariance_matrix.shape
@@ -131,6 +132,8 @@ class OneHotCategorical(nn.Module):
 
     Shapes: (..., features) -> batch shape (...), event shape `shape`: the number of classes, or a
     tuple that ends in it for several independent choices.
+
+    Equation: eq-softmax
 
     >>> q = OneHotCategorical(400, (3, 10))(torch.zeros(5, 400))
     >>> q.batch_shape, q.event_shape

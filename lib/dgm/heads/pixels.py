@@ -21,6 +21,8 @@ class Bernoulli(nn.Module):
 
     Shapes: features -> batch shape (...), event shape `shape`, a tuple, or a number of bits.
 
+    Equation: eq-bernoulli-logit, eq-grey-mass
+
     >>> p = Bernoulli(400, (1, 8, 8))(torch.zeros(5, 400))
     >>> p.log_prob(torch.ones(5, 1, 8, 8)).shape
     torch.Size([5])
@@ -53,6 +55,8 @@ class Normal(nn.Module):
 
     Raises:
         ValueError: sigma is not positive.
+
+    Equation: eq-gaussian-decoder, eq-optimal-sigma
 
     >>> p = Normal(400, (1, 8, 8))(torch.zeros(5, 400))
     >>> p.mean.shape, p.variance.detach().unique()
@@ -102,8 +106,8 @@ class NormalPerPixel(nn.Module):
     Raises:
         ValueError: floor is not positive.
 
-    Source: Mattei and Frellsen (2018), Leveraging the Exact Likelihood of Deep Latent Variable
-    Models.
+    Source: Mattei and Frellsen (2018), arXiv:1802.04826, Leveraging the Exact Likelihood of Deep
+    Latent Variable Models.
 
     >>> p = NormalPerPixel(400, (1, 8, 8))(torch.randn(5, 400))
     >>> p.stddev.shape, bool((p.stddev > 0.05).all())

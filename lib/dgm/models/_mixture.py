@@ -49,7 +49,10 @@ class Mixture(nn.Module):
         return self.weight_logits.log_softmax(0) + self._log_likelihoods(x)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x) = log sum_z p(x, z) in nats: (..., *shape) -> (...)."""
+        """log p(x) = log sum_z p(x, z) in nats: (..., *shape) -> (...).
+
+        Equation: def-mixture
+        """
         return self.log_joint(x).logsumexp(-1)
 
     def energy(self, x: Tensor) -> Tensor:
@@ -57,7 +60,10 @@ class Mixture(nn.Module):
         return -self.log_prob(x)
 
     def posterior(self, x: Tensor) -> Distribution:
-        """p(z | x) = p(x, z) / p(x), exactly: batch shape (...), event shape (components,)."""
+        """p(z | x) = p(x, z) / p(x), exactly: batch shape (...), event shape (components,).
+
+        Equation: def-mixture
+        """
         return OneHotCategorical(logits=self.log_joint(x), validate_args=False)
 
     @torch.no_grad()
@@ -90,6 +96,8 @@ class Mixture(nn.Module):
         Args:
             x: (N, *shape).
             q: batch shape (N,), event shape (components,): the posterior, or any other.
+
+        Equation: eq-em-monotone
         """
         x, r = float64(flatten_data(self, x)), float64(q.mean)  # (N, D), (N, components)
         if r.shape != (len(x), self.components):

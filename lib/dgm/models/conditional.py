@@ -36,7 +36,8 @@ class ConditionalVAE(FromArchitecture, nn.Module):
             example.
 
     Source: Sohn, Lee and Yan (2015), Learning Structured Output Representation using Deep
-    Conditional Generative Models; Kingma, Rezende, Mohamed and Welling (2014), section 2.
+    Conditional Generative Models; Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298,
+    section 2.
 
     >>> model, x, y = ConditionalVAE.mlp((1, 8, 8)), torch.zeros(5, 1, 8, 8), torch.arange(5)
     >>> model.posterior(x, y).event_shape, model.sample(3, y=torch.tensor([7, 7, 7])).shape

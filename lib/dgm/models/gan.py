@@ -7,8 +7,8 @@ The two are trained against each other by `dgm.train.adversarial_step`. With the
 D_psi(x) is a logit, sigma(D_psi(x)) the probability that x is real, and the critic goes by the name
 of discriminator; with the Wasserstein objective D_psi(x) is a score without such a meaning.
 
-Source: Goodfellow et al. (2014), Generative Adversarial Nets; for images Radford et al. (2016),
-Unsupervised Representation Learning with Deep Convolutional GANs.
+Source: Goodfellow et al. (2014), arXiv:1406.2661, Generative Adversarial Nets; for images Radford
+et al. (2016), arXiv:1511.06434, Unsupervised Representation Learning with Deep Convolutional GANs.
 """
 
 from collections.abc import Sequence
@@ -48,6 +48,8 @@ class Generator(FromArchitecture, nn.Module):
 
     Raises:
         ValueError: classes and no labels, labels and no classes, or y are not labels.
+
+    Equation: def-generator
 
     >>> generator = Generator.mlp((1, 8, 8), latent=10)
     >>> generator.sample(5).shape, generator.sample(5).requires_grad
@@ -138,10 +140,12 @@ class Critic(FromArchitecture, nn.Module):
             leaky ReLU have slopes of at most 1, an mlp then has Lipschitz constant at most 1.
             (Of a convolution, the matrix is its kernel as (C_out, C_in k^2), by convention; the
             constant of the convolution itself can be up to k times that, by a factor that strides
-            lower.) Source: Miyato et al. (2018), Spectral Normalization for GANs.
+            lower.) Source: Miyato et al. (2018), arXiv:1802.05957, Spectral Normalization for GANs.
 
     Raises:
         ValueError: classes and no labels, labels and no classes, or y are not labels.
+
+    Equation: def-discriminator
 
     >>> critic = Critic.mlp((1, 8, 8))
     >>> critic(torch.rand(5, 1, 8, 8)).shape

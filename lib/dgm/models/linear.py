@@ -35,7 +35,10 @@ class PCA(nn.Module):
         components: (latent, D), orthonormal rows, by falling eigenvalue.
         eigenvalues: (D,), of the covariance (1/N) sum (x - mu)(x - mu)^T, falling.
 
-    Source: Pearson (1901); Baldi and Hornik (1989) for the linear autoencoder.
+    Equation: def-pca
+
+    Source: Pearson (1901), doi:10.1080/14786440109462720; Baldi and Hornik (1989),
+    doi:10.1016/0893-6080(89)90014-2, for the linear autoencoder.
 
     >>> x = torch.randn(100, 3) * torch.tensor([3.0, 1.0, 0.1])
     >>> pca = PCA((3,), latent=2).fit(x)
@@ -115,7 +118,8 @@ class PPCA(nn.Module):
     Attributes:
         weight: (D, latent), W; random at first. mean: (D,), mu. log_variance: (), log sigma^2.
 
-    Source: Tipping and Bishop (1999), Probabilistic principal component analysis.
+    Source: Tipping and Bishop (1999), doi:10.1111/1467-9868.00196, Probabilistic principal
+    component analysis.
 
     >>> x = torch.randn(100, 3) * torch.tensor([3.0, 1.0, 0.1])
     >>> ppca = PPCA((3,), latent=1).fit(x)
@@ -144,7 +148,10 @@ class PPCA(nn.Module):
         return Independent(Normal(zero, one, validate_args=False), 1, validate_args=False)
 
     def likelihood(self, z: Tensor) -> Distribution:
-        """p(x | z) = N(W z + mu, sigma^2 I): codes (..., latent), event shape `shape`."""
+        """p(x | z) = N(W z + mu, sigma^2 I): codes (..., latent), event shape `shape`.
+
+        Equation: def-ppca
+        """
         mean = (self.mean + z @ self.weight.T).unflatten(-1, self.shape)  # (..., *shape)
         sigma = (0.5 * self.log_variance).exp()
         p = Normal(mean, sigma, validate_args=False)
@@ -155,6 +162,8 @@ class PPCA(nn.Module):
 
         Its precision I + W^T W / sigma^2 is the prior's plus what x adds, the same for every x.
         With little noise it has eigenvalues from 1 to 10^10, too far apart for float32.
+
+        Equation: eq-ppca, eq-toy-posterior, eq-ppca-limit
         """
         x = flatten_event(self, x)  # (..., D)
         check_digits(x)
@@ -172,6 +181,8 @@ class PPCA(nn.Module):
 
         By Bayes' rule log p(x) = log p(z) + log p(x | z) - log p(z | x) whatever z is. At the
         posterior mean no two large terms cancel, and no D x D matrix is needed.
+
+        Equation: eq-ppca, eq-toy-marginal
         """
         posterior = self.posterior(x)
         z = posterior.mean  # (..., latent)
@@ -196,6 +207,8 @@ class PPCA(nn.Module):
         Raises:
             ValueError: x has another event shape or type, values that are not finite, or fewer
                 examples than components.
+
+        Equation: eq-ppca-mle
         """
         check_digits(flatten_data(self, x))
         with self.mean.device:  # torch's default may be another

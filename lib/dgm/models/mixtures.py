@@ -50,6 +50,8 @@ class GaussianMixture(Mixture):
         factor: (K, D, D) if full: below the diagonal that of L, on it its logarithm, where
             Sigma = L L^T.
 
+    Equation: eq-em-mixture, eq-gaussian-mle
+
     >>> x = torch.cat([torch.randn(50, 2) - 4, torch.randn(50, 2) + 4])
     >>> model = GaussianMixture((2,), components=2).initialize(x)
     >>> for _ in range(10):
@@ -148,6 +150,8 @@ class BernoulliMixture(Mixture):
     Attributes:
         weight_logits: (K,). logits: (K, D), log p_kj / (1 - p_kj), random at first.
 
+    Equation: eq-mixture-softmax
+
     >>> x = torch.bernoulli(torch.full((100, 1, 8, 8), 0.3))
     >>> model = BernoulliMixture((1, 8, 8), components=3).initialize(x)
     >>> model.log_prob(x).shape, model.posterior(x).probs.shape, model.sample(5).shape
@@ -183,6 +187,8 @@ class BernoulliMixture(Mixture):
 
         Raises:
             ValueError: there are not two components.
+
+        Equation: eq-recognition-logistic
 
         >>> model, x = BernoulliMixture((4,), components=2), torch.ones(1, 4)
         >>> weight, bias = model.logistic()

@@ -31,8 +31,9 @@ class RBM(nn.Module):
     Attributes:
         weight: (D, hidden), W. visible_bias: (D,), b. hidden_bias: (hidden,), c.
 
-    Source: Smolensky (1986); Hinton (2002), Training products of experts by minimizing contrastive
-    divergence; Hinton (2012), A practical guide to training restricted Boltzmann machines.
+    Source: Smolensky (1986); Hinton (2002), doi:10.1162/089976602760128018, Training products of
+    experts by minimizing contrastive divergence; Hinton (2012), doi:10.1007/978-3-642-35289-8_32, A
+    practical guide to training restricted Boltzmann machines.
 
     >>> rbm = RBM((1, 8, 8), hidden=16)
     >>> x = rbm.sample(5, steps=10)
@@ -52,7 +53,10 @@ class RBM(nn.Module):
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
 
     def joint_energy(self, x: Tensor, h: Tensor) -> Tensor:
-        """E(x, h): (..., *shape), (..., hidden) -> (...)."""
+        """E(x, h): (..., *shape), (..., hidden) -> (...).
+
+        Equation: def-rbm
+        """
         if h.shape[-1:] != self.hidden_bias.shape:  # one unit would broadcast
             raise ValueError(
                 f"h: got shape {tuple(h.shape)}, expected (..., {len(self.hidden_bias)})"
@@ -66,12 +70,17 @@ class RBM(nn.Module):
 
         The sum over 2^hidden states is a product of `hidden` sums over two: each unit adds
         log(1 + exp(c_j + (x^T W)_j)).
+
+        Equation: eq-rbm-posterior
         """
         x = flatten_event(self, x)  # (..., D)
         return -(x @ self.visible_bias) - F.softplus(self.hidden_bias + x @ self.weight).sum(-1)
 
     def hidden(self, x: Tensor) -> Distribution:
-        """p(h | x), independent units: event shape (hidden,)."""
+        """p(h | x), independent units: event shape (hidden,).
+
+        Equation: eq-rbm-posterior
+        """
         logits = self.hidden_bias + flatten_event(self, x) @ self.weight  # (..., hidden)
         return Independent(Bernoulli(logits=logits, validate_args=False), 1, validate_args=False)
 
@@ -127,6 +136,8 @@ class RBM(nn.Module):
 
         Raises:
             ValueError: both layers have more than 20 units: see `log_partition`.
+
+        Equation: eq-rbm-gradient
         """
         return -self.energy(x) - self.log_partition()
 

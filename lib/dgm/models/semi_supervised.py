@@ -41,8 +41,8 @@ class M1:
             `SVC()` makes it a support vector machine.
         draws: per labelled example; 0 for the posterior mean.
 
-    Source: Kingma, Rezende, Mohamed and Welling (2014), Semi-supervised Learning with Deep
-    Generative Models, section 2.
+    Source: Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298, Semi-supervised Learning
+    with Deep Generative Models, section 2.
 
     >>> import dgm
     >>> data = dgm.data.load("digits", device="cpu")
@@ -111,7 +111,9 @@ class M2(FromArchitecture, nn.Module):
         vae: p(z), p(x | y, z) and q(z | x, y).
         classifier: maps x, (B, *shape), to q(y | x), a Categorical over the labels.
 
-    Source: Kingma, Rezende, Mohamed and Welling (2014), section 2.
+    Equation: def-m2
+
+    Source: Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298, section 2.
 
     >>> model = M2.mlp((1, 8, 8))
     >>> model.classify(torch.zeros(5, 1, 8, 8)).probs.shape, model.sample(3).shape
@@ -198,8 +200,8 @@ class PCVAE(FromArchitecture, nn.Module):
         predictor: maps z, (..., latent), to a Categorical over the labels.
         classes: how many labels the predictor tells apart.
 
-    Source: Hope, Abdrakhmanova, Chen, Hughes and Sudderth (2020), Learning Consistent Deep
-    Generative Models from Sparse Data via Prediction Constraints.
+    Source: Hope, Abdrakhmanova, Chen, Hughes and Sudderth (2020), arXiv:2012.06718, Learning
+    Consistent Deep Generative Models from Sparse Data via Prediction Constraints.
 
     >>> model = PCVAE.mlp((1, 8, 8))
     >>> model.classify(torch.zeros(5, 1, 8, 8)).probs.shape, model.sample(3).shape

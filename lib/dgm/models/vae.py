@@ -26,8 +26,10 @@ class VAE(FromArchitecture, nn.Module):
         prior: called without arguments, returns p(z), event shape (latent,).
         shape: the event shape.
 
-    Source: Kingma and Welling (2014), Auto-Encoding Variational Bayes; Rezende, Mohamed and
-    Wierstra (2014).
+    Equation: def-vae
+
+    Source: Kingma and Welling (2014), arXiv:1312.6114, Auto-Encoding Variational Bayes; Rezende,
+    Mohamed and Wierstra (2014), arXiv:1401.4082.
 
     >>> model = VAE.mlp((1, 8, 8), latent=2)
     >>> model.posterior(torch.zeros(5, 1, 8, 8)).event_shape, model.sample(3).shape
@@ -137,7 +139,7 @@ class VAE(FromArchitecture, nn.Module):
             posterior: the head of both layers, and of $p_\theta(z_1 \mid z_2)$.
             likelihood: a head, called with (features, shape).
 
-        Source: Burda, Grosse and Salakhutdinov (2016), section 5 (two layers).
+        Source: Burda, Grosse and Salakhutdinov (2016), arXiv:1509.00519, section 5 (two layers).
 
         >>> VAE.two_layer((1, 8, 8)).posterior(torch.zeros(5, 1, 8, 8)).event_shape
         torch.Size([18])

@@ -43,7 +43,11 @@ def critic_logistic(D: Function, real: Tensor, fake: Tensor, r1: float = 0.0) ->
     Raises:
         ValueError: real and fake differ in shape, or D does not return (B,).
 
-    Source: Goodfellow et al. (2014), eq. 1; Mescheder et al. (2018), eq. 9, for R1.
+    Equation: def-gan-value, eq-value-classifier, eq-optimal-critic, eq-logit-ratio, eq-value-jsd,
+    def-dirac-gan
+
+    Source: Goodfellow et al. (2014), arXiv:1406.2661, eq. 1; Mescheder et al. (2018),
+    arXiv:1801.04406, eq. 9, for R1.
 
     >>> critic_logistic(lambda x: x.sum(1), torch.zeros(2, 3), torch.zeros(2, 3))
     tensor([-1.3863, -1.3863])
@@ -62,7 +66,9 @@ def critic_wasserstein(D: Function, real: Tensor, fake: Tensor, penalty: float =
 
     Shapes: real, fake (B, *event) -> (B,). Raises: as `critic_logistic`.
 
-    Source: Gulrajani et al. (2017), Improved Training of Wasserstein GANs, eq. 3.
+    Equation: def-wgan-gp, eq-kantorovich
+
+    Source: Gulrajani et al. (2017), arXiv:1704.00028, Improved Training of Wasserstein GANs, eq. 3.
 
     >>> x = torch.tensor([[0.0, 3.0]])
     >>> critic_wasserstein(lambda x: x @ torch.tensor([0.6, 0.8]), x, torch.zeros(1, 2))
@@ -78,7 +84,8 @@ def critic_hinge(D: Function, real: Tensor, fake: Tensor) -> Tensor:
 
     Shapes: real, fake (B, *event) -> (B,). Raises: as `critic_logistic`.
 
-    Source: Lim and Ye (2017), Geometric GAN; Miyato et al. (2018), eq. 16.
+    Source: Lim and Ye (2017), arXiv:1705.02894, Geometric GAN; Miyato et al. (2018),
+    arXiv:1802.05957, eq. 16.
 
     >>> critic_hinge(lambda x: x[:, 0], torch.tensor([[5.0], [0.5]]), torch.tensor([[0.0], [-3.0]]))
     tensor([-1.0000, -0.5000])
@@ -95,7 +102,9 @@ def generator_saturating(D: Function, fake: Tensor) -> Tensor:
 
     Shapes: fake (B, *event) -> (B,). Raises: ValueError if D does not return (B,).
 
-    Source: Goodfellow et al. (2014), eq. 1.
+    Equation: eq-generator-slopes, eq-gaussian-game
+
+    Source: Goodfellow et al. (2014), arXiv:1406.2661, eq. 1.
 
     >>> generator_saturating(lambda x: x[:, 0], torch.zeros(1, 1))
     tensor([0.6931])
@@ -111,7 +120,9 @@ def generator_non_saturating(D: Function, fake: Tensor) -> Tensor:
 
     Shapes: fake (B, *event) -> (B,). Raises: ValueError if D does not return (B,).
 
-    Source: Goodfellow et al. (2014), section 3.
+    Equation: eq-generator-slopes, eq-gaussian-game, eq-nonsaturating-gradient
+
+    Source: Goodfellow et al. (2014), arXiv:1406.2661, section 3.
 
     >>> generator_non_saturating(lambda x: x[:, 0], torch.zeros(1, 1))
     tensor([-0.6931])
@@ -124,7 +135,8 @@ def generator_linear(D: Function, fake: Tensor) -> Tensor:
 
     Shapes: fake (B, *event) -> (B,). Raises: ValueError if D does not return (B,).
 
-    Source: Arjovsky et al. (2017), Wasserstein GAN, eq. 2; Lim and Ye (2017).
+    Source: Arjovsky et al. (2017), arXiv:1701.07875, Wasserstein GAN, eq. 2; Lim and Ye (2017),
+    arXiv:1705.02894.
 
     >>> generator_linear(lambda x: x[:, 0], torch.tensor([[2.0]]))
     tensor([2.])
@@ -140,7 +152,9 @@ def gradient_penalty(D: Function, real: Tensor, fake: Tensor) -> Tensor:
 
     Shapes: real, fake (B, *event) -> (B,), differentiable in the parameters of D.
 
-    Source: Gulrajani et al. (2017), algorithm 1.
+    Equation: eq-penalty-linear
+
+    Source: Gulrajani et al. (2017), arXiv:1704.00028, algorithm 1.
 
     >>> x = torch.zeros(4, 2)
     >>> gradient_penalty(lambda x: x @ torch.tensor([3.0, 4.0]), x, x)
@@ -159,7 +173,10 @@ def r1_penalty(D: Function, real: Tensor) -> Tensor:
 
     Shapes: real (B, *event) -> (B,), differentiable in the parameters of D.
 
-    Source: Mescheder et al. (2018), Which Training Methods for GANs do actually Converge?, eq. 9.
+    Equation: def-r1, eq-dirac-r1
+
+    Source: Mescheder et al. (2018), arXiv:1801.04406, Which Training Methods for GANs do actually
+    Converge?, eq. 9.
 
     >>> r1_penalty(lambda x: x @ torch.tensor([3.0, 4.0]), torch.zeros(1, 2))
     tensor([12.5000])

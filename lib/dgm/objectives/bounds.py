@@ -60,8 +60,11 @@ def elbo(
             the posterior, or draws relaxed codes although the KL term is estimated; posterior and
             prior are not over the same codes; a model with classes got none, or other, labels.
 
-    Source: Kingma and Welling (2014), equation 3; Higgins et al. (2017) for beta; Sohn, Lee and Yan
-    (2015) for the conditional bound.
+    Equation: def-elbo, eq-elbo, eq-elbo-forms, def-dataset-elbo, def-amortised, eq-vae-bernoulli,
+    eq-beta-bound, eq-one-knob, eq-average-is-beta, eq-conditional-elbo
+
+    Source: Kingma and Welling (2014), arXiv:1312.6114, equation 3; Higgins et al. (2017) for beta;
+    Sohn, Lee and Yan (2015) for the conditional bound.
 
     >>> from dgm.models import VAE
     >>> elbo(VAE.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
@@ -107,7 +110,10 @@ def free_bits(
         ValueError: as `elbo`; or the coordinates of the code are not independent, for example under
             a FullNormal posterior or a chain; or `free` is negative.
 
-    Source: Kingma et al. (2016), Improving Variational Inference with Inverse Autoregressive Flow.
+    Equation: eq-free-bits
+
+    Source: Kingma et al. (2016), arXiv:1606.04934, Improving Variational Inference with Inverse
+    Autoregressive Flow.
 
     >>> from dgm.models import VAE
     >>> free_bits(VAE.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8), free=0.5).shape
@@ -143,7 +149,9 @@ def iwae(
     Raises:
         ValueError: as `elbo`, or the estimator draws relaxed codes.
 
-    Source: Burda, Grosse and Salakhutdinov (2016), equation 8.
+    Equation: def-iwae, eq-iwae-monotone, eq-iwae-exact, eq-iwae-gradient
+
+    Source: Burda, Grosse and Salakhutdinov (2016), arXiv:1509.00519, equation 8.
 
     >>> from dgm.models import VAE
     >>> iwae(VAE.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8), k=10).shape
@@ -183,8 +191,10 @@ def dreg(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 50)
     Raises:
         ValueError: the posterior has no `rsample`: its codes are discrete; or as `iwae`.
 
-    Source: Tucker, Lawson, Gu and Maddison (2019), Doubly Reparameterized Gradient Estimators for
-    Monte Carlo Objectives.
+    Equation: eq-dreg, eq-pathwise-elbo
+
+    Source: Tucker, Lawson, Gu and Maddison (2019), arXiv:1810.04152, Doubly Reparameterized
+    Gradient Estimators for Monte Carlo Objectives.
 
     >>> from dgm.models import VAE
     >>> dreg(VAE.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8), k=10).shape

@@ -21,7 +21,8 @@ def contrastive_divergence(model, x: Tensor, y: Tensor | None = None, steps: int
     Args:
         model: has `energy(x)` -> (B,) and `gibbs(x, steps)`, for example `dgm.models.RBM`.
 
-    Source: Hinton (2002), Training products of experts by minimizing contrastive divergence.
+    Source: Hinton (2002), doi:10.1162/089976602760128018, Training products of experts by
+    minimizing contrastive divergence.
 
     >>> import torch
     >>> from dgm.models import RBM

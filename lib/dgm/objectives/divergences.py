@@ -25,7 +25,9 @@ def kl(q: D.Distribution, p: D.Distribution) -> Tensor:
         ValueError: other pairs, distributions over different codes, or a registered function that
             does not return (B,).
 
-    Source: Kingma and Welling (2014), appendix B.
+    Equation: def-kl, eq-gaussian-kl, eq-vae-kl
+
+    Source: Kingma and Welling (2014), arXiv:1312.6114, appendix B.
 
     >>> import torch
     >>> q = D.Independent(D.Normal(torch.tensor([[1.0, 0.0]]), 1.0), 1)

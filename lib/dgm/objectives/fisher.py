@@ -51,9 +51,11 @@ def fisher(model: LatentVariable, x: Tensor, y: Tensor | None = None, k: int = 1
     Raises:
         ValueError: the codes are discrete, or the likelihood is not Normal, or k is below 1.
 
-    Source: Elkhalil, Hasan, Ding, Farsiu and Tarokh (2021), Fisher Auto-Encoders, for the idea;
-    Hyvärinen (2005), theorem 1, for the integration by parts. Wenliang (2022), On the failure of
-    variational score matching for VAE models.
+    Equation: def-fisher, eq-fisher-decomposition, eq-fisher-gaussian
+
+    Source: Elkhalil, Hasan, Ding, Farsiu and Tarokh (2021), arXiv:2007.06120, Fisher Auto-Encoders,
+    for the idea; Hyvärinen (2005), theorem 1, for the integration by parts; Wenliang (2022),
+    arXiv:2210.13390, On the failure of variational score matching for VAE models.
 
     >>> from dgm import heads
     >>> from dgm.models import VAE

@@ -15,6 +15,8 @@ def log_likelihood(model: Tractable, x: Tensor, y: Tensor | None = None) -> Tens
         ValueError: x has another event shape or type than the model's, a model with classes got
             none, or other, labels, or `log_prob` does not return (B,).
 
+    Equation: def-maximum-likelihood
+
     >>> import torch
     >>> from torch.distributions import Normal
     >>> log_likelihood(Normal(0.0, 1.0), torch.zeros(3))
@@ -36,8 +38,8 @@ def order_agnostic(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     Raises:
         ValueError: as `log_likelihood`.
 
-    Source: Germain et al. (2015), MADE: Masked Autoencoder for Distribution Estimation, section
-    4.1.
+    Source: Germain et al. (2015), arXiv:1502.03509, MADE: Masked Autoencoder for Distribution
+    Estimation, section 4.1.
 
     >>> import torch
     >>> from dgm.models import MADE
@@ -58,6 +60,8 @@ def reconstruction(model, x: Tensor, y: Tensor | None = None) -> Tensor:
 
     Raises:
         ValueError: x has another event shape or type than the model's, or its reconstruction has.
+
+    Equation: def-autoencoder
 
     >>> import torch
     >>> reconstruction(torch.nn.Identity(), torch.rand(3, 1, 8, 8))

@@ -37,7 +37,9 @@ def labelled_bound(model, x: Tensor, y: Tensor, estimator: Callable = pathwise) 
         y: labels (...), all of them known.
         estimator: of the gradient, as in `elbo`.
 
-    Source: Kingma, Rezende, Mohamed and Welling (2014), equation 6.
+    Equation: eq-m2-labelled, eq-m2-silent
+
+    Source: Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298, equation 6.
 
     >>> from dgm.models import M2
     >>> model, x = M2.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)
@@ -57,7 +59,9 @@ def unlabelled_bound(model, x: Tensor, estimator: Callable = pathwise) -> Tensor
 
     Shapes: x (B, *event) -> (B,).
 
-    Source: Kingma, Rezende, Mohamed and Welling (2014), equation 7.
+    Equation: eq-m2-unlabelled, eq-m2-best, eq-m2-ignores-y
+
+    Source: Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298, equation 7.
 
     >>> from dgm.models import M2
     >>> unlabelled_bound(M2.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
@@ -103,7 +107,9 @@ def m2(
     Returns:
         (B,).
 
-    Source: Kingma, Rezende, Mohamed and Welling (2014), equations 8 and 9.
+    Equation: def-m2-objective
+
+    Source: Kingma, Rezende, Mohamed and Welling (2014), arXiv:1406.5298, equations 8 and 9.
 
     >>> from dgm.models import M2
     >>> model, x = M2.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)
@@ -153,8 +159,11 @@ def prediction_constrained(
     Returns:
         (B,).
 
-    Source: Hope, Abdrakhmanova, Chen, Hughes and Sudderth (2020); Hughes et al. (2017),
-    Prediction-Constrained Training for Semi-Supervised Mixture and Topic Models.
+    Equation: def-pc, def-pc-lagrange, eq-pc-joint
+
+    Source: Hope, Abdrakhmanova, Chen, Hughes and Sudderth (2020), arXiv:2012.06718; Hughes et al.
+    (2017), arXiv:1707.07341, Prediction-Constrained Training for Semi-Supervised Mixture and Topic
+    Models.
 
     >>> from dgm.models import PCVAE
     >>> model, x = PCVAE.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)

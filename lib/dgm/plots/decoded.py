@@ -53,8 +53,8 @@ def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
         ValueError: one code is zero, or the two point in opposite directions: then there is no one
             great circle through them.
 
-    Source: Shoemake (1985), Animating rotation with quaternion curves; White (2016), Sampling
-    Generative Networks, for codes.
+    Source: Shoemake (1985), doi:10.1145/325334.325242, Animating rotation with quaternion curves;
+    White (2016), arXiv:1609.04468, Sampling Generative Networks, for codes.
 
     >>> slerp(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), torch.tensor([[0.5]]))
     tensor([[0.7071, 0.7071]])
@@ -116,7 +116,7 @@ def manifold(
             probability under N(0, I): z = Phi^{-1}(u) for u from 0.5/side to 1 - 0.5/side.
         device: where the codes are made, if there is no box.
 
-    Source: Kingma and Welling (2014), Auto-Encoding Variational Bayes, figure 4.
+    Source: Kingma and Welling (2014), arXiv:1312.6114, Auto-Encoding Variational Bayes, figure 4.
     """
     if box is None:
         u = (torch.arange(side, dtype=torch.float32, device=device) + 0.5) / side

@@ -1,25 +1,41 @@
-"""The runs behind the scoreboard: `python -m dgm.reproduce NAME... [--budget MINUTES]`.
+"""Recorded experiments: `python -m dgm.reproduce NAME... [--budget MINUTES]`.
 
-A recipe trains a model as a publication did and measures it on the same test set in the same way.
-The outcome is a JSON record in book/records/, which the scoreboard page shows beside the published
-figure. Records are written by this program only.
+An experiment is named and seeded, and can be stopped and gone on with. Its outcome is a JSON record
+in book/records/, written by this program only; `load` reads it. There are three kinds:
 
-Without a budget the published schedule is followed, which takes hours to days (minutes for the
-digits, of which nobody has published figures). With one, training is cut to about that many
-minutes: the same model and objective, batches of the size that is fastest there, and a learning
-rate that falls to zero in the time there is. On a CPU likelihoods are then measured on the first
-1,000 test images. What was measured where is part of the record.
+- A `Recipe` is a line of the scoreboard: it trains a model as a publication did and measures it on
+  the same test set in the same way. The published schedule takes hours to days (minutes for the
+  digits, of which nobody has published figures). A budget cuts training to about that many minutes:
+  the same model and objective, batches of the size that is fastest there, and a learning rate that
+  falls to zero in the time there is. On a CPU likelihoods are then measured on the first 1,000 test
+  images.
+- A `Study` belongs to a chapter, which shows its curves: several settings, several seeds each.
+- A `Comparison` trains classifiers on few labels; its records, in few-labels/, are whole tables.
 
-A run can be stopped at any time. The same command goes on from the last finished epoch, in runs/,
-and ends where it would have ended (on a CPU bit for bit); after the last epoch it only measures. A
-model that takes at most a megabyte is kept beside its record, and a test measures it again.
-
-`few_labels` is another kind of run, with names of its own: a comparison of classifiers that learn
-from few labels. Its records, in book/records/few-labels/, are whole tables.
+A run can be stopped at any time. The same command goes on from the last finished round, in runs/,
+and ends where it would have ended (on a CPU bit for bit); after the last round it only measures.
+Weights that take at most half a megabyte as float16 are kept beside the record and measured as they
+are kept, so that a test can measure them again and a chapter draw from them; of a larger model the
+record's command makes another.
 """
 
 from .classifier import train_classifier
-from .recipes import RECIPES, Recipe, Schedule
-from .runs import reproduce
+from .comparison import Comparison
+from .experiments import EXPERIMENTS, reproduce
+from .loading import Record, load
+from .recipe import Recipe, Schedule
+from .recipes import RECIPES
+from .study import Study
 
-__all__ = ["RECIPES", "Recipe", "Schedule", "reproduce", "train_classifier"]
+__all__ = [
+    "EXPERIMENTS",
+    "RECIPES",
+    "Comparison",
+    "Recipe",
+    "Record",
+    "Schedule",
+    "Study",
+    "load",
+    "reproduce",
+    "train_classifier",
+]

@@ -7,41 +7,37 @@ import torch
 
 from .._device import device
 from ..train import rank, world_size
-from . import RECIPES, few_labels_runs, runs
-from .few_labels import SETTINGS
+from . import EXPERIMENTS, RECIPES, reproduce
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m dgm.reproduce", description="Train and measure the scoreboard's recipes."
+        prog="python -m dgm.reproduce", description="Run experiments and write their records."
     )
-    known = [*RECIPES, *SETTINGS]
-    names = {"nargs": "+", "metavar": "NAME", "choices": known}
-    parser.add_argument("names", **names, help=f"what to run: {', '.join(known)}")
+    names = {"nargs": "+", "metavar": "NAME", "choices": [*EXPERIMENTS]}
+    parser.add_argument("names", **names, help=f"what to run: {', '.join(EXPERIMENTS)}")
     parser.add_argument("--budget", type=float, metavar="MINUTES", help="of training, per name")
     together = {"action": "store_true", "help": "share one run among the processes of torchrun"}
     parser.add_argument("--distributed", **together)
     options = parser.parse_args(arguments)
     if world_size() > 1 and not options.distributed:
         parser.error("several processes would each do the whole: add --distributed")
-    if options.distributed and (len(options.names) > 1 or options.names[0] in SETTINGS):
+    if options.distributed and len(options.names) > 1:
         parser.error(f"--distributed: expected one of {', '.join(RECIPES)}")
     # Gradients of draws with next to no weight are denormal numbers, with which processors
     # compute a hundred times slower; flushed to zero, IWAE with k = 50 trains twice as fast.
     torch.set_flush_denormal(True)
     for name in options.names:
         print(f"{name}, on {device()}", file=sys.stderr)
-        experiment = few_labels_runs if name in SETTINGS else runs
-        share = {"distributed": True} if options.distributed else {}
         try:
-            record = experiment.reproduce(name, options.budget, **share)
+            record = reproduce(name, options.budget, options.distributed)
         except (ValueError, RuntimeError) as error:
             parser.exit(2, f"{parser.prog}: {error}\n")
         if rank() > 0:
             return 0  # it has done its share
         if record is None:
-            parser.exit(1, "stopped; the same command goes on from the last finished epoch\n")
-        print(experiment.summary(record))
+            parser.exit(1, "stopped; the same command goes on from the last finished round\n")
+        print(EXPERIMENTS[name].summary(record))
     return 0
 
 

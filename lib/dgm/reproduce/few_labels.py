@@ -23,7 +23,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice, product, repeat
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -32,15 +32,16 @@ from tqdm import tqdm
 
 from .. import data, heads
 from ..architectures import Convolution, Perceptron
-from ..data import Batches, Dataset, Split
+from ..data import Dataset, Split
 from ..labels import MixedBatches, few, known
 from ..models import M1, M2, PCVAE, VAE
 from ..models.semi_supervised import classifier_of, logistic_regression
 from ..nets import Features
 from ..objectives import elbo, m2, prediction_constrained
-from ..train import fit, own_random_state
-from .recipes import falling_rate, scheduled_step
-from .runs import write
+from ..train import own_random_state
+from .parts import falling_rate, scheduled_step
+from .records import write
+from .runs import train_rounds
 
 
 @dataclass(frozen=True)
@@ -218,21 +219,8 @@ def train(model, objective, batches, updates, rate, decay=0.0, checkpoint=None) 
     optimizer = partial(torch.optim.AdamW, weight_decay=decay, fused=True)
     schedule = partial(falling_rate, steps=updates, highest=rate)
     step = scheduled_step(model, objective, schedule, optimizer)
-    history = fit(step, Endless(batches, updates), 1, checkpoint=checkpoint, progress=False)
+    train_rounds(step, batches, updates, checkpoint=checkpoint, progress=False)
     model.requires_grad_(False)
-    if history.interrupted:
-        raise KeyboardInterrupt
-
-
-@dataclass(frozen=True)
-class Endless:
-    """The first so many of batches that start over when they are through."""
-
-    batches: "MixedBatches | Batches | Codes"
-    updates: int
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return islice(chain.from_iterable(repeat(self.batches)), self.updates)
 
 
 @dataclass(frozen=True)

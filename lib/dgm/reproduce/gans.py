@@ -23,7 +23,8 @@ from ..models import VAE, Critic, Generator
 from ..objectives import elbo
 from ..train import Step, adversarial_step
 from .classifier import train_classifier
-from .parts import Recipe, Schedule, at_rate, constant_rate, falling_rate, scheduled_step
+from .parts import at_rate, constant_rate, falling_rate, scheduled_step
+from .recipe import Recipe, Schedule
 from .records import RECORDS, read_model, surroundings, write, write_model
 
 CLASSIFIER_UPDATES = 1000
@@ -46,11 +47,11 @@ def gan(
         betas: Adam's, of both players.
     """
 
-    def step(dataset: Dataset, rate: Callable[[int], float]) -> Step:
+    def step(shape: tuple[int, ...], rate: Callable[[int], float]) -> Step:
         adam, lr_schedule = at_rate(partial(torch.optim.Adam, betas=betas, fused=True), rate)
         return adversarial_step(
-            Generator.mlp(dataset.shape, latent=50, hidden=(200, 200)).to(device()),
-            Critic.mlp(dataset.shape, hidden=(200, 200)).to(device()),
+            Generator.mlp(shape, latent=50, hidden=(200, 200)).to(device()),
+            Critic.mlp(shape, hidden=(200, 200)).to(device()),
             critic_objective,
             generator_objective,
             generator_optimizer=adam,
@@ -69,9 +70,9 @@ def vae_means() -> Recipe:
     p(x | z), for z from the prior.
     """
 
-    def step(dataset: Dataset, rate: Callable[[int], float]) -> Step:
+    def step(shape: tuple[int, ...], rate: Callable[[int], float]) -> Step:
         likelihood = partial(heads.Normal, sigma=0.2)
-        model = VAE.mlp(dataset.shape, latent=50, hidden=(200, 200), likelihood=likelihood)
+        model = VAE.mlp(shape, latent=50, hidden=(200, 200), likelihood=likelihood)
         return scheduled_step(model, elbo, rate, partial(torch.optim.Adam, fused=True))
 
     return judged_by_samples("VAE, means of p(x | z)", step, 64, means)

@@ -1,7 +1,6 @@
-"""What recipes are made of: their description, learning rates, and how a likelihood is measured."""
+"""What recipes are made of: learning rates, and how a likelihood is measured."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -12,55 +11,9 @@ from tqdm import tqdm
 from .. import data
 from .._device import device
 from ..evaluate import importance_weighted, mean_and_error
-from ..train import Step, gradient_step
+from ..train import gradient_step
 
 DRAWS = 5000  # per test image, as published
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long to train, and with which learning rates.
-
-    Attributes:
-        batch_size: examples per update.
-        rate: rate(t, steps) -> learning rate after t updates of `steps`, t from 0 to `steps`.
-        epochs: None if the budget decides.
-    """
-
-    batch_size: int
-    rate: Callable[[int, int], float]
-    epochs: int | None = None
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One line of the scoreboard. A new one is a function that returns this, and a name for it.
-
-    Attributes:
-        model: the model and its objective, in words.
-        dataset: a name for `dgm.data.load`.
-        binarization: "dynamic", or None where the data stay as they are.
-        estimator: how the figure is computed, in words.
-        unit: of the figure; lower is better.
-        step: step(data, rate) -> a training step with a `model`; rate(t) is its learning rate.
-        score: score(model, data, images) -> `figure` and `standard_error` on the first so many
-            test images, and whatever else the record should say of them.
-        full: the schedule without a budget: that of the publication, or of the implementation whose
-            figure it is, or our own where none is published.
-        short: the schedule for a budget.
-        few: how many test images do for a budget on a CPU; None: all of them.
-    """
-
-    model: str
-    dataset: str
-    binarization: str | None
-    estimator: str
-    unit: str
-    step: Callable[[data.Dataset, Callable[[int], float]], Step]
-    score: Callable[[nn.Module, data.Dataset, int], dict]
-    full: Schedule
-    short: Schedule
-    few: int | None = 1000
 
 
 # ---------------------------------------------------------------- learning rates

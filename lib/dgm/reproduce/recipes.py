@@ -22,8 +22,6 @@ from ..train import Step
 from .gans import gan, vae_means
 from .parts import (
     DRAWS,
-    Recipe,
-    Schedule,
     burda_rate,
     constant_rate,
     decaying_rate,
@@ -32,6 +30,7 @@ from .parts import (
     negative_log_likelihood,
     scheduled_step,
 )
+from .recipe import Recipe, Schedule
 
 # ---------------------------------------------------------------- variational autoencoders
 
@@ -44,9 +43,9 @@ def vae(
 ) -> Recipe:
     """A VAE with 50 latent variables and two tanh layers of 200 units on either side.
 
-    Source: Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders, section 5 and
-    their code: Glorot's initialisation, the decoder's last bias at the mean image, Adam with
-    epsilon 1e-4, batches of 20.
+    Source: Burda, Grosse and Salakhutdinov (2016), arXiv:1509.00519, Importance Weighted
+    Autoencoders, section 5, and their code: Glorot's initialisation, the decoder's last bias at the
+    mean image, Adam with epsilon 1e-4, batches of 20.
 
     Args:
         bound: what is maximised, `elbo` or `iwae`.
@@ -54,8 +53,8 @@ def vae(
         sizes: of an event, two hidden layers and a code.
     """
 
-    def step(dataset: data.Dataset, rate: Callable[[int], float]) -> Step:
-        model = two_layer_vae(dataset, *sizes[1:])
+    def step(shape: tuple[int, ...], rate: Callable[[int], float]) -> Step:
+        model = two_layer_vae(shape, *sizes[1:])
         adam = partial(torch.optim.Adam, eps=1e-4, fused=True)
         return scheduled_step(model, partial(bound, k=k), rate, adam)
 
@@ -69,6 +68,7 @@ def vae(
         score=negative_log_likelihood,
         full=Schedule(20, burda_rate, sum(3**i for i in range(8))),
         short=Schedule(100 if k < 50 else 20, partial(falling_rate, highest=2e-3)),
+        prepare=start_at_mean,
     )
 
 
@@ -79,23 +79,31 @@ def small_vae(bound: Callable, k: int) -> Recipe:
 
 
 def two_layer_vae(
-    dataset: data.Dataset, first: int = 200, second: int = 200, latent: int = 50
+    shape: tuple[int, ...], first: int = 200, second: int = 200, latent: int = 50
 ) -> VAE:
-    shape, hidden = dataset.shape, partial(nets.mlp, activation=nn.Tanh)
+    hidden = partial(nets.mlp, activation=nn.Tanh)
     model = VAE(
         nn.Sequential(hidden(shape, first, second), heads.DiagonalNormal(second, latent)),
         nn.Sequential(hidden(latent, second, first), heads.Bernoulli(first, shape)),
         heads.StandardNormal(latent),
         shape,
     )
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    for layer in layers:
+    for layer in linear_layers(model):
         nn.init.xavier_uniform_(layer.weight)
         nn.init.zeros_(layer.bias)
+    return model
+
+
+def start_at_mean(model: VAE, dataset: data.Dataset) -> None:
+    """Set the decoder's last bias so that it puts out about the mean image."""
     x = dataset.train.x
     mean = x.sum(0, dtype=torch.float32) / (len(x) * (dataset.levels - 1))  # (C, H, W)
-    layers[-1].bias.data = mean.flatten().clamp(1e-3, 1 - 1e-3).logit()
-    return model
+    bias = mean.flatten().clamp(1e-3, 1 - 1e-3).logit()
+    linear_layers(model)[-1].bias.data.copy_(bias)
+
+
+def linear_layers(model: nn.Module) -> list[nn.Linear]:
+    return [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
 
 
 # ---------------------------------------------------------------- autoregressive models
@@ -114,9 +122,9 @@ def autoregressive(
         build: from the event shape.
     """
 
-    def step(dataset: data.Dataset, rate: Callable[[int], float]) -> Step:
+    def step(shape: tuple[int, ...], rate: Callable[[int], float]) -> Step:
         adam = partial(torch.optim.Adam, fused=True)
-        return scheduled_step(build(dataset.shape), log_likelihood, rate, adam)
+        return scheduled_step(build(shape), log_likelihood, rate, adam)
 
     return Recipe(
         model=model,

@@ -9,21 +9,25 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import sklearn
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .._device import device
 
 RECORDS, RUNS = Path("book/records"), Path("runs")
+KEPT = 500_000  # bytes: the weights of a model that takes no more are kept
 
 
 def surroundings() -> dict:
     """Where and with what a run was made."""
     place = device()
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
     return {
         "device": torch.cuda.get_device_name(place) if place.type == "cuda" else place.type,
         "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "processors": os.cpu_count(),
+        "versions": versions | {"scikit-learn": sklearn.__version__},
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
     }
@@ -44,11 +48,35 @@ def commit() -> str | None:
 def write(file: Path, content: dict) -> None:
     """JSON, whole or not at all."""
     with whole(file) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(laid_out(content) + "\n", encoding="utf-8")
+
+
+def laid_out(value, indent: str = "\n") -> str:
+    """JSON with a line for each entry of an object and for each list of plain values.
+
+    >>> print(laid_out({"seeds": [0, 1], "curves": [[0.1, 0.2], [0.3, 0.4]]}))
+    {
+      "seeds": [0, 1],
+      "curves": [
+        [0.1, 0.2],
+        [0.3, 0.4]
+      ]
+    }
+    """
+    deeper = indent + "  "
+    if isinstance(value, dict) and value:
+        entries = [
+            f"{json.dumps(k, ensure_ascii=False)}: {laid_out(v, deeper)}" for k, v in value.items()
+        ]
+        return "{" + deeper + f",{deeper}".join(entries) + indent + "}"
+    if isinstance(value, list | tuple) and any(isinstance(v, dict | list | tuple) for v in value):
+        entries = [laid_out(v, deeper) for v in value]
+        return "[" + deeper + f",{deeper}".join(entries) + indent + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def write_model(file: Path, model: nn.Module) -> None:
-    """The parameters and buffers of a model, whole or not at all. `read_model` reads them."""
+    """The parameters and buffers of a model, as they are. `read_model` reads them."""
     with whole(file) as temporary:
         torch.save({name: value.cpu() for name, value in model.state_dict().items()}, temporary)
 
@@ -58,13 +86,45 @@ def read_model(file: Path, model: nn.Module) -> None:
     model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
 
 
-def megabytes(model: nn.Module) -> float:
-    """What a model's parameters and buffers take.
+# ---------------------------------------------------------------- float16
 
-    >>> megabytes(nn.Linear(999, 250))  # 250,000 numbers of four bytes
-    1.0
+
+def write_models(file: Path, models: dict[str, nn.Module]) -> bool:
+    """The weights of small models as float16, by name; whether they are small enough."""
+    if not models or not all(is_kept(model) for model in models.values()):
+        return False
+    with whole(file) as temporary:
+        states = {name: halved(model.state_dict()) for name, model in models.items()}
+        torch.save(states, temporary)
+    return True
+
+
+def read_models(file: Path) -> dict[str, dict[str, Tensor]]:
+    """What `write_models` wrote: by name a state, which `load_state_dict` turns into float32."""
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def round_weights(model: nn.Module) -> None:
+    """Round the weights to what is kept of them, if they are: so that this is what is measured."""
+    if is_kept(model):
+        model.load_state_dict(halved(model.state_dict()))
+
+
+def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state on the CPU, with float16 in the place of longer floats."""
+    return {
+        name: value.cpu().half() if value.is_floating_point() else value.cpu()
+        for name, value in state.items()
+    }
+
+
+def is_kept(model: nn.Module) -> bool:
+    """Whether a model is small enough.
+
+    >>> is_kept(nn.Linear(999, 250)), is_kept(nn.Linear(1000, 250))  # 250,000 of two bytes; more
+    (True, False)
     """
-    return sum(value.nbytes for value in model.state_dict().values()) / 1e6
+    return sum(value.nbytes for value in halved(model.state_dict()).values()) <= KEPT
 
 
 @contextmanager

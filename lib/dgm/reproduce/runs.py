@@ -1,157 +1,70 @@
-"""A run: train a recipe or go on with it, measure it, write the record."""
+"""What experiments share: rounds of updates that can be stopped, their time, their spread."""
 
-import json
-import math
+import os
+import statistics
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
-from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .. import data
-from .._device import device
-from ..train import Step, fit, rank, world_size
-from .recipes import RECIPES, Recipe
-from .records import RECORDS, RUNS, megabytes, surroundings, write, write_model
+from ..train import History, Step, fit
 
-SEED = 0
-KEPT = 1.0  # megabytes: a model that takes no more is kept beside its record
+Batch = Sequence[Tensor]
 
 
-def reproduce(name: str, budget: float | None = None, distributed: bool = False) -> dict | None:
-    """Train and measure one recipe, or go on with it, and write the record.
+def train_rounds(
+    step: Step,
+    batches: Iterable[Batch],
+    updates: int,
+    rounds: int = 1,
+    measure: Callable[[], dict[str, float]] = dict,
+    **options,
+) -> History:
+    """`rounds` of so many updates each, with what is measured after each of them.
 
-    A model of at most a megabyte is kept in book/records/models/, so that anyone can measure it
-    again.
+    The history also has the `seconds` of each round, without those of measuring, and the `load`
+    of the machine: how many programs wanted to run, the mean of the last minute.
 
     Args:
-        name: one of `RECIPES`.
-        budget: minutes of training; None follows the full schedule.
-        distributed: train together with the other processes that torchrun started.
-
-    Returns:
-        The record, or None if Ctrl-C stopped the training. Of several processes, rank 0 measures
-        and writes; the others return None.
+        options: of `fit`, such as `checkpoint`.
 
     Raises:
-        ValueError: the name is unknown, the budget is not positive, or several processes got one.
-        RuntimeError: the data set is not to be had (`dgm.data.load` says why and what to do), or
-            another process is lost.
+        KeyboardInterrupt: at Ctrl-C, after the update.
     """
-    if name not in RECIPES:
-        raise ValueError(f"name: got {name!r}, expected one of {', '.join(RECIPES)}")
-    if budget is not None and not 0 < budget < math.inf:
-        raise ValueError(f"budget: got {budget:g}, expected more than 0 minutes")
-    if budget is not None and distributed:
-        raise ValueError(f"budget: got {budget:g}, expected none of several processes")
-    recipe = RECIPES[name]
-    dataset = data.load(recipe.dataset)
-    run = name if budget is None else f"{name}-{budget:g}min"
-    plan = plan_of(recipe, dataset, budget, RUNS / f"{run}.json")
-    batches = dataset.train.batches(plan["batch_size"], binarize=recipe.binarization)
-    schedule = recipe.full if budget is None else recipe.short
-    updates = plan["rounds"] * plan["updates"]
-    rate = partial(schedule.rate, steps=updates)
-    step, lap = new_step(recipe, dataset, rate), stopwatch()
-    history = fit(
-        step,
-        First(plan["updates"], batches),
-        plan["rounds"],
-        validate=lambda: {"seconds": lap()},
-        checkpoint=RUNS / f"{run}.pt",
-        distributed=distributed,
-    )
-    if history.interrupted or (distributed and rank() > 0):
-        return None
-    images = len(dataset.test)
-    if budget is not None and device().type == "cpu":
-        images = min(images, recipe.few or images)
-    lap()
-    measured = measure(recipe, step.model, dataset, images)
-    record = {
-        "name": name,
-        "model": recipe.model,
-        "dataset": recipe.dataset,
-        "binarization": recipe.binarization,
-        "estimator": recipe.estimator,
-        "unit": recipe.unit,
-        "images": images,
-        **measured,
-        "budget_minutes": budget,
-        "batch_size": plan["batch_size"],
-        "epochs": round(updates / len(batches), 3),
-        "seconds": sum(history["seconds"]),
-        "measuring_seconds": lap(),
-        "seed": SEED,
-        "processes": world_size() if distributed else 1,
-        **surroundings(),
-    }
-    if megabytes(step.model) <= KEPT:
-        write_model(RECORDS / "models" / f"{run}.pt", step.model)
-    write(RECORDS / f"{run}.json", record)
-    return record
+    lap = stopwatch()
+
+    def validate() -> dict[str, float]:
+        about = {"seconds": lap(), "load": os.getloadavg()[0]}
+        measured = measure()
+        lap()
+        return measured | about
+
+    history = fit(step, Updates(batches, updates), rounds, validate=validate, **options)
+    if history.interrupted:
+        raise KeyboardInterrupt
+    return history
 
 
-def measure(recipe: Recipe, model: nn.Module, dataset: data.Dataset, images: int) -> dict:
-    """What the recipe says of a trained model, with the same draws each time."""
-    torch.manual_seed(SEED)
-    return recipe.score(model, dataset, images)
+def spent(*histories: History) -> dict:
+    """How long the rounds of `train_rounds` took, and how busy the machine was."""
+    seconds, load = ([v for h in histories for v in h[name]] for name in ("seconds", "load"))
+    return {"seconds": sum(seconds), "load": round(statistics.mean(load), 2)}
 
 
-def summary(record: dict) -> str:
-    """The figure, in one line."""
-    return "{name}: {figure:.2f} ± {standard_error:.2f} {unit}".format(**record)
+class Updates:
+    """The first so many of batches that start over when they are through."""
+
+    def __init__(self, batches: Iterable[Batch], count: int):
+        self.batches, self.count = batches, count
+
+    def __iter__(self) -> Iterator[Batch]:
+        return islice(chain.from_iterable(repeat(self.batches)), self.count)
 
 
-def plan_of(recipe: Recipe, dataset: data.Dataset, budget: float | None, file: Path) -> dict:
-    """How many rounds of how many updates. Made once per run: a resumed run must follow the same.
-
-    A round is an epoch. Where the budget is for less than ten, it is a tenth of what there is time
-    for, so that no run is stopped far from its last checkpoint.
-    """
-    if file.exists():
-        return json.loads(file.read_text(encoding="utf-8"))
-    schedule = recipe.full if budget is None else recipe.short
-    batches = dataset.train.batches(schedule.batch_size)
-    rounds, updates = schedule.epochs, len(batches)
-    if budget is not None:
-        update = seconds_per_update(recipe, dataset, trial=0.05 * 60 * budget)
-        affordable = 60 * budget / update
-        updates = max(1, min(len(batches), int(affordable / 10)))
-        rounds = max(1, int(affordable / updates))
-    plan = {"batch_size": schedule.batch_size, "rounds": rounds, "updates": updates}
-    if rank() == 0:
-        write(file, plan)
-    return plan
-
-
-class First:
-    """The first so many batches of every pass."""
-
-    def __init__(self, count: int, batches: data.Batches):
-        self.count, self.batches = count, batches
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        return islice(self.batches, self.count)
-
-
-def new_step(recipe: Recipe, dataset: data.Dataset, rate: Callable[[int], float]) -> Step:
-    """The step as it stands before training, the same each time."""
-    torch.manual_seed(SEED)
-    return recipe.step(dataset, rate)
-
-
-def seconds_per_update(recipe: Recipe, dataset: data.Dataset, trial: float) -> float:
-    """What an update of the short schedule takes here, from a trial of so many seconds."""
-    batches = dataset.train.batches(recipe.short.batch_size, binarize=recipe.binarization)
+def seconds_per_update(step: Step, batches: Iterable[Batch], trial: float) -> float:
+    """What an update takes here, from a trial of so many seconds."""
     stream = chain.from_iterable(repeat(batches))
-    step = new_step(recipe, dataset, lambda t: recipe.short.rate(0, 1))
 
     def update() -> None:
         for value in step(next(stream)).values():
@@ -176,3 +89,12 @@ def stopwatch() -> Callable[[], float]:
         return last - before
 
     return lap
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation (dividing by n - 1), of draws or of seeds.
+
+    >>> mean_and_deviation([1.0, 2.0, 3.0])
+    (2.0, 1.0)
+    """
+    return statistics.mean(values), statistics.stdev(values)

@@ -59,6 +59,8 @@ class adversarial_step(Step):
     Raises:
         ValueError: a bad argument, players that differ in their classes or devices.
 
+    Equation: eq-dirac-simultaneous, eq-dirac-alternating
+
     >>> from dgm.models import Critic, Generator
     >>> step = adversarial_step(Generator.mlp((2,)), Critic.mlp((2,)))
     >>> metrics = step((torch.randn(16, 2),))

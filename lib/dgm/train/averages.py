@@ -18,8 +18,8 @@ def update_average(average: nn.Module, model: nn.Module, ema: float) -> None:
     After t updates, the parameters of s updates ago weigh ema^s (1 - ema), and the first ones
     ema^t: with 0.99, the average looks back over about 100 updates.
 
-    Source: Polyak and Juditsky (1992), Acceleration of Stochastic Approximation by Averaging, for
-    averages with equal weights.
+    Source: Polyak and Juditsky (1992), doi:10.1137/0330046, Acceleration of Stochastic
+    Approximation by Averaging, for averages with equal weights.
 
     >>> theta, average = nn.Linear(1, 1), nn.Linear(1, 1)
     >>> _ = nn.init.ones_(theta.weight), nn.init.zeros_(average.weight)

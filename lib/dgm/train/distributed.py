@@ -94,6 +94,8 @@ class Ranks:
         """This rank's examples of the batch.
 
         A rank for which none is left takes the first, at weight 0: the others wait for a gradient.
+
+        Equation: eq-shares
         """
         mine = tuple(part.tensor_split(self.world)[self.rank] for part in batch)
         self.weight = self.world * len(mine[0]) / len(batch[0])

@@ -28,8 +28,8 @@ class em_step(Step):
     Raises:
         ValueError: the model has no E- or M-step.
 
-    Source: Dempster, Laird and Rubin (1977), Maximum likelihood from incomplete data via the EM
-    algorithm.
+    Source: Dempster, Laird and Rubin (1977), doi:10.1111/j.2517-6161.1977.tb01600.x, Maximum
+    likelihood from incomplete data via the EM algorithm.
 
     >>> import torch
     >>> from dgm.models import GaussianMixture

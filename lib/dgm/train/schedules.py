@@ -16,7 +16,8 @@ import math
 def linear_warmup(t: int, steps: int) -> float:
     """From 0 to 1 in a straight line over `steps` updates, then 1.
 
-    Source: Sønderby, Raiko, Maaløe, Sønderby and Winther (2016), Ladder Variational Autoencoders.
+    Source: Sønderby, Raiko, Maaløe, Sønderby and Winther (2016), arXiv:1602.02282, Ladder
+    Variational Autoencoders.
 
     >>> [linear_warmup(t, steps=1000) for t in (0, 250, 1000, 5000)]
     [0.0, 0.25, 1.0, 1.0]
@@ -27,7 +28,8 @@ def linear_warmup(t: int, steps: int) -> float:
 def sigmoid_warmup(t: int, steps: int) -> float:
     r"""$\sigma(10 \, t / \text{steps} - 5)$: slowly, then fast, then slowly, half-way at steps / 2.
 
-    Source: Bowman et al. (2016), Generating Sentences from a Continuous Space, section 3.1.
+    Source: Bowman et al. (2016), arXiv:1511.06349, Generating Sentences from a Continuous Space,
+    section 3.1.
 
     >>> [round(sigmoid_warmup(t, steps=1000), 4) for t in (0, 500, 1000)]
     [0.0067, 0.5, 0.9933]
@@ -40,8 +42,8 @@ def cyclical_warmup(t: int, steps: int) -> float:
 
     Each return to 0 lets the code be used anew.
 
-    Source: Fu et al. (2019), Cyclical Annealing Schedule: A Simple Approach to Mitigating KL
-    Vanishing.
+    Source: Fu et al. (2019), arXiv:1903.10145, Cyclical Annealing Schedule: A Simple Approach to
+    Mitigating KL Vanishing.
 
     >>> [cyclical_warmup(t, steps=1000) for t in (0, 250, 500, 999, 1000, 1250)]
     [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]

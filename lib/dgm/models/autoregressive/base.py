@@ -73,6 +73,8 @@ class Autoregressive(nn.Module):
         """p(x_j | the coordinates before x_j) for every j: batch shape (B, *shape).
 
         `Bernoulli` for two levels, else `heads.GreyLevels`, whose values lie on the grid.
+
+        Equation: def-autoregressive, eq-chain-rule
         """
         x = self._checked(x, y)
         logits = self(x, y)  # (B, *shape, levels - 1)
@@ -81,7 +83,10 @@ class Autoregressive(nn.Module):
         return GreyLevels(F.pad(logits, (1, 0)))
 
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """log p(x), or log p(x | y), in nats, in one parallel pass: (B, *shape) -> (B,)."""
+        """log p(x), or log p(x | y), in nats, in one parallel pass: (B, *shape) -> (B,).
+
+        Equation: eq-normalised, eq-teacher-forcing
+        """
         p = self.conditionals(x, y)
         return p.log_prob(self._on_grid(x)).flatten(1).sum(1)
 
@@ -104,6 +109,8 @@ class Autoregressive(nn.Module):
                 order. (Else it would have a say only in what comes after it.)
             incremental: False takes a whole forward pass per coordinate. With the same random state
                 the samples are the same: the t-th draw uses the t-th column of the same noise.
+
+        Equation: def-ancestral, eq-completion
 
         >>> from dgm.models import NADE
         >>> model, image = NADE((1, 4, 4)), torch.full((1, 4, 4), torch.nan)
@@ -202,6 +209,8 @@ def inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:
 
     The level is the number of cumulative probabilities that u exceeds, hence k with probability
     p_k; equal noise gives equal levels.
+
+    Equation: eq-inverse-cdf
 
     >>> p = torch.tensor([0.5, 0.3, 0.2])
     >>> logits = (p / p[0]).log()[1:].expand(4, 2)

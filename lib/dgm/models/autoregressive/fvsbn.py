@@ -22,8 +22,8 @@ class FVSBN(Autoregressive):
     Attributes:
         weight: (D m, D m) with m = levels - 1; only what lies before counts. bias: (D m,).
 
-    Source: Neal (1992), Connectionist learning of belief networks; Frey (1998), Graphical Models
-    for Machine Learning and Digital Communication.
+    Source: Neal (1992), doi:10.1016/0004-3702(92)90065-6, Connectionist learning of belief
+    networks; Frey (1998), Graphical Models for Machine Learning and Digital Communication.
 
     >>> model = FVSBN((1, 8, 8))
     >>> model.log_prob(torch.ones(5, 1, 8, 8)).shape, model.sample(3).shape

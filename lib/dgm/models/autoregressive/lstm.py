@@ -23,8 +23,11 @@ class LSTM(Autoregressive):
         hidden: units per layer.
         layers: number of LSTM layers.
 
-    Source: Hochreiter and Schmidhuber (1997), Long Short-Term Memory; as a generative model Graves
-    (2013), Generating Sequences With Recurrent Neural Networks.
+    Equation: def-recurrent
+
+    Source: Hochreiter and Schmidhuber (1997), doi:10.1162/neco.1997.9.8.1735, Long Short-Term
+    Memory; as a generative model Graves (2013), arXiv:1308.0850, Generating Sequences With
+    Recurrent Neural Networks.
 
     >>> model = LSTM((16,), levels=5)
     >>> x = model.sample(3)

@@ -32,8 +32,8 @@ class MADE(Autoregressive):
             hidden layer and to the outputs, of which the first sees no hidden unit.
         hidden: widths of the hidden layers (ReLU).
 
-    Source: Germain, Gregor, Murray and Larochelle (2015), MADE: Masked Autoencoder for Distribution
-    Estimation, section 4; with degrees spread evenly instead of drawn.
+    Source: Germain, Gregor, Murray and Larochelle (2015), arXiv:1502.03509, MADE: Masked
+    Autoencoder for Distribution Estimation, section 4; with degrees spread evenly instead of drawn.
 
     >>> model = MADE((1, 8, 8), hidden=(200, 200))
     >>> model.log_prob(torch.ones(5, 1, 8, 8)).shape, model.sample(3).shape
@@ -59,7 +59,10 @@ class MADE(Autoregressive):
         self.label_output = ClassEmbedding(self.classes, size)
 
     def masks(self) -> list[Tensor]:
-        """For each layer, which of its weights count: bool, (out, in)."""
+        """For each layer, which of its weights count: bool, (out, in).
+
+        Equation: def-made, eq-made-paths
+        """
         place = 1 + self.order.argsort().repeat_interleave(self.levels - 1)  # degrees of x
         degrees = [place, *(self.degrees(layer) for layer in self.layers[:-1])]
         inner = [m.unsqueeze(1) >= before for before, m in pairwise(degrees)]
@@ -147,7 +150,9 @@ class OrderEnsemble(nn.Module):
     Raises:
         ValueError: orders is not a positive integer.
 
-    Source: Germain et al. (2015), section 4.2.
+    Equation: eq-ensemble
+
+    Source: Germain et al. (2015), arXiv:1502.03509, section 4.2.
 
     >>> ensemble = MADE((1, 8, 8)).ensemble(orders=4)
     >>> ensemble.log_prob(torch.ones(5, 1, 8, 8)).shape, ensemble.sample(3).shape

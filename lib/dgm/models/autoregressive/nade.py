@@ -28,6 +28,8 @@ class NADE(Autoregressive):
         input_weight: (D, levels - 1, H), W. hidden_bias: (H,), c.
         output_weight: (D, levels - 1, H), V. bias: (D, levels - 1), b.
 
+    Equation: def-nade
+
     Source: Larochelle and Murray (2011), The Neural Autoregressive Distribution Estimator.
 
     >>> model = NADE((1, 8, 8))
@@ -61,7 +63,10 @@ class NADE(Autoregressive):
         return self.as_event(logits + self.bias[self.order])
 
     def incremental(self, x: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
-        """The running sum a: O(H) per coordinate."""
+        """The running sum a: O(H) per coordinate.
+
+        Equation: eq-nade-running-sum
+        """
         a = (self.hidden_bias + self.label(y, len(x))).expand(len(x), -1)  # (B, H)
         for j in self.order.tolist():
             yield F.linear(a.sigmoid(), self.output_weight[j], self.bias[j])

@@ -29,8 +29,10 @@ class PixelCNN(Autoregressive):
     Raises:
         ValueError: shape is not (C, H, W), for example (2,).
 
-    Source: van den Oord, Kalchbrenner and Kavukcuoglu (2016), Pixel Recurrent Neural Networks,
-    section 3.
+    Equation: eq-blind-spot
+
+    Source: van den Oord, Kalchbrenner and Kavukcuoglu (2016), arXiv:1601.06759, Pixel Recurrent
+    Neural Networks, section 3.
 
     >>> model = PixelCNN((1, 8, 8))
     >>> model.log_prob(torch.ones(5, 1, 8, 8)).shape, model.sample(3).shape
@@ -103,7 +105,7 @@ class GatedPixelCNN(Autoregressive):
         ValueError: shape is not (C, H, W), for example (2,).
 
     Source: van den Oord, Kalchbrenner, Vinyals, Espeholt, Graves and Kavukcuoglu (2016),
-    Conditional Image Generation with PixelCNN Decoders, sections 2.1 to 2.3.
+    arXiv:1606.05328, Conditional Image Generation with PixelCNN Decoders, sections 2.1 to 2.3.
 
     >>> model = GatedPixelCNN((1, 8, 8), classes=10)
     >>> model.sample(3, y=torch.tensor([7, 7, 7])).shape

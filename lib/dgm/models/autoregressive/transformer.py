@@ -28,9 +28,11 @@ class Transformer(Autoregressive):
     Raises:
         ValueError: heads does not divide width.
 
-    Source: Vaswani et al. (2017), Attention Is All You Need; decoder alone with learned positions
-    and normalisation before each part as in Radford et al. (2019), Language Models are Unsupervised
-    Multitask Learners (GPT-2).
+    Equation: def-attention
+
+    Source: Vaswani et al. (2017), arXiv:1706.03762, Attention Is All You Need; decoder alone with
+    learned positions and normalisation before each part as in Radford et al. (2019), Language
+    Models are Unsupervised Multitask Learners (GPT-2).
 
     >>> model = Transformer((16,), levels=5)
     >>> x = model.sample(3)

@@ -1,0 +1,139 @@
+"""A line of the scoreboard: one model, trained as published and measured on test images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from .. import data
+from .._device import device
+from ..train import Step, rank
+from .records import round_weights
+from .runs import seconds_per_update, spent, stopwatch, train_rounds
+
+SEED = 0
+ABOUT = ("model", "dataset", "binarization", "estimator", "unit")  # a recipe, in its record
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train, and with which learning rates.
+
+    Attributes:
+        batch_size: examples per update.
+        rate: rate(t, steps) -> learning rate after t updates of `steps`, t from 0 to `steps`.
+        epochs: None if the budget decides.
+    """
+
+    batch_size: int
+    rate: Callable[[int, int], float]
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One line of the scoreboard. A new one is a function that returns this, and a name for it.
+
+    Attributes:
+        model: the model and its objective, in words.
+        dataset: a name for `dgm.data.load`.
+        binarization: "dynamic", or None where the data stay as they are.
+        estimator: how the figure is computed, in words.
+        unit: of the figure; lower is better.
+        step: step(shape, rate) -> a training step with a `model`, for examples of that shape;
+            rate(t) is its learning rate.
+        score: score(model, data, images) -> `figure` and `standard_error` on the first so many
+            test images, and whatever else the record should say of them.
+        full: the schedule without a budget: that of the publication, or of the implementation whose
+            figure it is, or our own where none is published.
+        short: the schedule for a budget.
+        few: how many test images do for a budget on a CPU; None: all of them.
+        prepare: prepare(model, data), what the model is told of the data before it is trained.
+    """
+
+    model: str
+    dataset: str
+    binarization: str | None
+    estimator: str
+    unit: str
+    step: Callable[[tuple[int, ...], Callable[[int], float]], Step]
+    score: Callable[[nn.Module, data.Dataset, int], dict]
+    full: Schedule
+    short: Schedule
+    few: int | None = 1000
+    prepare: Callable[[nn.Module, data.Dataset], None] | None = None
+    folder: ClassVar[str] = ""
+
+    def plan(self, budget: float | None) -> dict:
+        """How many rounds of how many updates, and how many test images.
+
+        A round is an epoch. Where the budget is for less than ten, it is a tenth of what there is
+        time for, so that no run is stopped far from its last checkpoint.
+        """
+        schedule, dataset = self.schedule(budget), data.load(self.dataset)
+        batches = dataset.train.batches(schedule.batch_size, binarize=self.binarization)
+        rounds, updates, images = schedule.epochs, len(batches), len(dataset.test)
+        if budget is not None:
+            step = self.start(dataset, lambda t: schedule.rate(0, 1))
+            update = seconds_per_update(step, batches, trial=0.05 * 60 * budget)
+            affordable = 60 * budget / update
+            updates = max(1, min(len(batches), int(affordable / 10)))
+            rounds = max(1, int(affordable / updates))
+            if device().type == "cpu":
+                images = min(images, self.few or images)
+        size = schedule.batch_size
+        return {"batch_size": size, "rounds": rounds, "updates": updates, "images": images}
+
+    def schedule(self, budget: float | None) -> Schedule:
+        return self.full if budget is None else self.short
+
+    def start(self, dataset: data.Dataset, rate: Callable[[int], float]) -> Step:
+        """The step as it stands before training, the same each time."""
+        torch.manual_seed(SEED)
+        step = self.step(dataset.shape, rate)
+        if self.prepare:
+            self.prepare(step.model, dataset)
+        return step
+
+    def untrained(self, shape: tuple[int, ...], setting: None = None) -> nn.Module:
+        """A model of the form that is kept."""
+        return self.step(shape, lambda t: 1e-3).model
+
+    def run(
+        self, plan: dict, folder: Path, distributed: bool = False
+    ) -> tuple[dict, dict[str, nn.Module]]:
+        dataset, rounds, updates = data.load(self.dataset), plan["rounds"], plan["updates"]
+        batches = dataset.train.batches(plan["batch_size"], binarize=self.binarization)
+        rate = partial(self.schedule(plan["budget_minutes"]).rate, steps=rounds * updates)
+        step = self.start(dataset, rate)
+        options = {"checkpoint": folder / "checkpoint.pt", "distributed": distributed}
+        history = train_rounds(step, batches, updates, rounds, **options)
+        if distributed and rank() > 0:
+            return {}, {}
+        lap = stopwatch()
+        round_weights(step.model)
+        record = {
+            **{key: getattr(self, key) for key in ABOUT},
+            "shape": [*dataset.shape],
+            "images": plan["images"],
+            **self.measure(step.model, dataset, plan["images"]),
+            "batch_size": plan["batch_size"],
+            "epochs": round(rounds * updates / len(batches), 3),
+            **spent(history),
+            "measuring_seconds": lap(),
+            "seed": SEED,
+        }
+        return record, {"model": step.model}
+
+    def measure(self, model: nn.Module, dataset: data.Dataset, images: int) -> dict:
+        """What the recipe says of a trained model, with the same draws each time."""
+        torch.manual_seed(SEED)
+        return self.score(model, dataset, images)
+
+    def summary(self, record: dict) -> str:
+        """The figure, in one line."""
+        return "{name}: {figure:.2f} ± {standard_error:.2f} {unit}".format(**record)

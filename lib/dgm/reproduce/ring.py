@@ -1,0 +1,52 @@
+"""The ring game of the chapter on GANs: what Adam's memory and R1 do to it, in the long run."""
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from .._device import device
+from ..data import Dataset
+from ..evaluate import good_share, modes_covered
+from ..models import Critic, Generator
+from ..objectives import critic_logistic
+from ..train import adversarial_step
+from .study import Study
+
+
+def game(shape: tuple[int, ...], beta1: float, r1: float = 0.0) -> adversarial_step:
+    """Two perceptrons, with Adam's memory beta1 and the penalty R1 of weight r1."""
+    generator = Generator.mlp(shape, latent=2, hidden=(64, 64)).to(device())
+    critic = Critic.mlp(shape, hidden=(64, 64)).to(device())
+    adam = partial(torch.optim.Adam, lr=2e-3, betas=(beta1, 0.99), fused=True)
+    objective = partial(critic_logistic, r1=r1)
+    return adversarial_step(
+        generator, critic, objective, generator_optimizer=adam, critic_optimizer=adam
+    )
+
+
+def coverage(model: nn.Module, dataset: Dataset) -> dict[str, float]:
+    x = model.sample(1000)  # (1000, 2)
+    modes = modes_covered(x, dataset.density, at_least=10)
+    return {"modes": modes, "good": good_share(x, dataset.density)}
+
+
+RING_GAME = Study(
+    model="GAN, perceptrons 2-64-64-2 and 2-64-64-1, non-saturating, Adam with rate 0.002",
+    dataset="ring",
+    settings={
+        "β₁ = 0.9": partial(game, beta1=0.9),
+        "β₁ = 0.5": partial(game, beta1=0.5),
+        "β₁ = 0": partial(game, beta1=0.0),
+        "β₁ = 0.9, R1 γ = 0.3": partial(game, beta1=0.9, r1=0.3),
+        "β₁ = 0.9, R1 γ = 1": partial(game, beta1=0.9, r1=1.0),
+    },
+    watched=("generator", "average"),
+    measure=coverage,
+    measured="modes with at least 10 of 1000 draws within three standard deviations, and the "
+    "share of such draws, of the generator and of its average (ema = 0.99); the players' mean "
+    "objectives since the last point",
+    batch_size=128,
+    updates=7440,
+    every=124,  # four passes over 31 batches
+)
