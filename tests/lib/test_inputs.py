@@ -199,7 +199,6 @@ def pictures():
     box = (z.amin(0), z.amax(0))
     plots.grid(x[:6])
     plots.latent_scatter(z, y)
-    plots.pca_view(x.flatten(1), y)
     plots.stacked_histograms(z, y)
     plots.compare_2d({}, toy, n=10)
     plots.manifold(pca.decode, side=3, device="cpu")
