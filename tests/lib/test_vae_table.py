@@ -4,11 +4,12 @@ Each combination trains a step, differentiates on `meta`, samples, and survives 
 """
 
 from functools import partial
+from inspect import signature
 
 import pytest
 import torch
 
-from dgm import heads, models
+from dgm import estimators, heads, models
 from dgm.checks import check_data
 from dgm.estimators import (
     exact,
@@ -51,6 +52,10 @@ POSTERIORS = {  # a head, a size of code, the estimators that serve it
         [leave_one_out, straight_through, exact, gumbel_softmax],
     ),
 }
+
+
+def takes(f, *arguments):
+    return callable(f) and (*signature(f).parameters,)[: len(arguments)] == arguments
 
 
 def build(model, posterior, likelihood):
@@ -155,6 +160,14 @@ def test_every_combination(tmp_path, model, posterior, likelihood):
         torch.manual_seed(3)
         results.append((s((x, y))["objective"], draw(s.model, 2)[0]))
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
+
+
+def test_every_estimator_stands_in_the_table():
+    """It serves some posterior; those with options stand there with some."""
+    expected = {n for n in estimators.__all__ if takes(getattr(estimators, n), "f", "q", "k")}
+    served = {getattr(e, "func", e).__name__ for *_, some in POSTERIORS.values() for e in some}
+    missing = expected - served
+    assert not missing, f"POSTERIORS: no posterior is served by {', '.join(sorted(missing))}"
 
 
 @pytest.mark.parametrize("posterior", POSTERIORS)
