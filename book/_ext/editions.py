@@ -114,8 +114,9 @@ def bibliography(file: Path) -> BibliographyData:
 
 
 def authors(work: Entry) -> str:
-    """Kingma; Kingma and Welling; Kingma et al."""
-    names = [" ".join(p.prelast_names + p.last_names) for p in work.persons["author"]]
+    """Kingma; Kingma and Welling; Kingma et al.; of a collection its editors."""
+    people = work.persons.get("author") or work.persons["editor"]
+    names = [" ".join(p.prelast_names + p.last_names) for p in people]
     names = [name.strip("{}") for name in names]
     return " and ".join(names) if len(names) < 3 else f"{names[0]} et al."
 

@@ -2,7 +2,7 @@
 () => {
   const visible = (el) =>
     el.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true, contentVisibilityAuto: true });
-  const describe = (el) => `${el.tagName.toLowerCase()}.${el.className} "${el.textContent.trim().slice(0, 40)}"`;
+  const describe = (el) => `${el.tagName.toLowerCase()}.${el.getAttribute("class")} "${el.textContent.trim().slice(0, 40)}"`;
   const article = document.querySelector("article.bd-article, main");
 
   // ---- contrast, as WCAG 2 defines it, of text against the grounds it is drawn on
@@ -43,6 +43,7 @@
     const { data, parentElement } = walker.currentNode;
     if (/\$\$|\\\(|\\\[/.test(data) && !parentElement.closest("pre, code, script, style, mjx-container")) raw.push(data.trim().slice(0, 60));
   }
+  const plots = [...article.querySelectorAll("svg.plot")].filter(visible);
   const images = [...article.querySelectorAll("img")].filter(visible);
   const stretched = images.filter((el) => {
     if (!el.naturalWidth || getComputedStyle(el).objectFit !== "fill") return false;
@@ -57,6 +58,7 @@
     errors: [...document.querySelectorAll("mjx-container [data-mjx-error], mjx-container merror")].map(describe),
     raw,
     images: images.map((el) => ({ src: el.getAttribute("src"), width: el.naturalWidth, alt: el.getAttribute("alt") ?? "" })),
+    unnamed: plots.filter((el) => !el.getAttribute("aria-label")?.trim()).map(describe),
     faint: [...faint],
     width: document.documentElement.scrollWidth,
   };

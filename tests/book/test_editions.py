@@ -14,7 +14,7 @@ import pytest
 from editions import INSTALL, authors, link
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from pybtex.database import parse_string
+from pybtex.database import parse_file, parse_string
 
 from dgm.assignment.cells import MARKERS, kind
 from dgm.assignment.chapter import read_chapter
@@ -149,6 +149,12 @@ def cite(key, named):
     return f"{key.upper()} said (1999)" if named else f"{key.upper()}, 1999"
 
 
+def test_every_work_of_the_bibliography_can_be_cited():
+    works = parse_file(BOOK / "references.bib").entries.values()
+    assert len(works) > 100
+    assert all(authors(work) and work.fields["year"].isdigit() for work in works)
+
+
 def test_a_work_is_cited_with_its_address():
     entry = '@misc{{a, author = "{}", year = 2014, {}}}'
     one = parse_string(entry.format("Kingma, Diederik", 'doi = "10.1/x"'), "bibtex").entries["a"]
@@ -156,6 +162,8 @@ def test_a_work_is_cited_with_its_address():
     two = parse_string(two, "bibtex").entries["a"]
     many = parse_string(entry.format("van Dyk, A. and B, C. and D, E.", ""), "bibtex").entries["a"]
     assert [authors(one), authors(two)] == ["Kingma", "Kingma and Welling"]
+    collection = parse_string('@book{a, editor = "Chapelle, O. and Zien, A."}', "bibtex")
+    assert authors(collection.entries["a"]) == "Chapelle and Zien"
     assert authors(many) == "van Dyk et al."
     assert [link(one), link(two)] == ["https://doi.org/10.1/x", "https://arxiv.org/abs/1312.6114"]
     assert link(many) == ""

@@ -7,6 +7,7 @@ import re
 import sys
 from io import StringIO
 
+import inline_plots
 import nbformat
 import pytest
 import static_site
@@ -82,7 +83,7 @@ def test_the_address_follows_from_the_repository(repository, address):
     assert pages_address(repository) == address
 
 
-@pytest.mark.parametrize("module", [cells, static_site])
+@pytest.mark.parametrize("module", [cells, inline_plots, static_site])
 def test_the_examples_in_docstrings_hold(module):
     result = doctest.testmod(module)
     assert result.attempted and not result.failed

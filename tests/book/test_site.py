@@ -6,6 +6,7 @@ The site must be built before (see conftest.py); `make test` does both.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,9 @@ every_page = pytest.mark.parametrize("page", PAGES)
 every_content_page = pytest.mark.parametrize("page", CONTENT)
 
 PROBE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
+FIGURES = (Path(__file__).parent / "figures.js").read_text(encoding="utf-8")
 PHONE = {"width": 390, "height": 844}
+TABLET = {"width": 768, "height": 1024}
 DESK = {"width": 1280, "height": 900}
 
 
@@ -156,6 +159,7 @@ class Visit:
     dark: dict
     phone: dict
     focus: dict
+    figures: dict
 
 
 @functools.cache
@@ -173,7 +177,7 @@ def visit(browser, url: str, look: bool = True) -> Visit:
     tab.goto(url, wait_until="load")
     tab.evaluate("() => window.MathJax?.startup?.promise")
     desk = tab.evaluate(PROBE)
-    focus, dark, phone = {}, {}, {}
+    focus, dark, phone, figures = {}, {}, {}, {}
     if look:
         open_everything(tab)
         focus = tab_through(tab)
@@ -181,8 +185,19 @@ def visit(browser, url: str, look: bool = True) -> Visit:
         dark = tab.evaluate(PROBE)
         tab.set_viewport_size(PHONE)
         phone = tab.evaluate(PROBE)
+        figures = look_at_figures(tab)
     context.close()
-    return Visit(messages, failed, foreign, desk, dark, phone, focus)
+    return Visit(messages, failed, foreign, desk, dark, phone, focus, figures)
+
+
+def look_at_figures(tab) -> dict:
+    """What is wrong with the figures, per theme and width."""
+    found = {}
+    for theme, size in itertools.product(("light", "dark"), (PHONE, TABLET, DESK)):
+        tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        tab.set_viewport_size(size)
+        found[theme, size["width"]] = tab.evaluate(FIGURES)
+    return found
 
 
 def is_foreign(requested: str, page: str) -> bool:
@@ -267,6 +282,19 @@ def test_images_load_and_have_alternative_text(browser, address, page):
     images = visit(browser, f"{address}/{page}").desk["images"]
     assert [image for image in images if image["width"] == 0] == []
     assert [image for image in images if not image["alt"].strip()] == []
+    assert visit(browser, f"{address}/{page}").desk["unnamed"] == []
+
+
+@every_content_page
+def test_figures_fit_their_column(browser, address, page):
+    figures = visit(browser, f"{address}/{page}").figures
+    assert {where: found["wide"] for where, found in figures.items() if found["wide"]} == {}
+
+
+@every_content_page
+def test_figures_bring_no_white_plate_into_the_dark(browser, address, page):
+    figures = visit(browser, f"{address}/{page}").figures
+    assert [found["plates"] for (theme, _), found in figures.items() if theme == "dark"] == [[]] * 3
 
 
 @every_content_page
@@ -296,6 +324,9 @@ FAULTY = """<!DOCTYPE html><html><body><main>
 <p style="color: #aaa">faint</p> <p>raw $$ x $$</p> <div class="math">\\(x\\)</div>
 <img src="none.png"> <img src="http://127.0.0.2:9/x.png" alt="foreign">
 <div style="width: 900px">wide</div>
+<figure id="wide" style="width: 100px"><canvas width="200"></canvas></figure>
+<svg class="plot" role="img" id="plate" width="99" height="99">
+  <rect width="99" height="60" fill="#fff"/></svg>
 <a href="#" style="outline: none">unseen</a> <span inert><a href="#">unreached</a></span>
 <script>console.error("an error")</script></main></body></html>"""
 
@@ -312,6 +343,10 @@ def test_the_looks_find_what_is_wrong(browser, tmp_path):
     assert "raw $$ x $$" in seen.desk["raw"]
     assert [(image["width"], image["alt"]) for image in seen.desk["images"]][0] == (0, "")
     assert seen.phone["width"] > PHONE["width"]
+    assert "plot" in seen.desk["unnamed"][0]
+    assert len(seen.figures) == 6
+    assert all("wide" in found["wide"] for found in seen.figures.values())
+    assert all("plate" in found["plates"] for found in seen.figures.values())
     assert "unseen" in seen.focus["unseen"][0] and "unreached" in seen.focus["unreached"][0]
 
 

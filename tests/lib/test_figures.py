@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 from torch.distributions import Normal
 
-from dgm import figures, heads, nets
+from dgm import figures, heads, nets, plots
 from dgm.evaluate import nearest_distance
 from dgm.figures import _distribution_1d, _frames, _latent_plane, _network
 from dgm.figures._formats import to_base64
@@ -316,6 +316,28 @@ def test_matplotlib_figures_are_closed_and_compact():
     fig = figures.frames(curve, power=[1, 2, 3])
     assert plt.get_fignums() == before
     assert max(map(len, fig.spec["pictures"])) < 20_000
+
+
+@pytest.mark.parametrize("drawing, papers", [("curve", 0), ("shade", 0), ("images", 1)])
+def test_images_in_a_plot_keep_their_paper(drawing, papers):
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import LinearSegmentedColormap
+
+    def draw(power):
+        _, (left, right) = plt.subplots(1, 2)
+        left.plot(np.linspace(0, 1) ** power)
+        if drawing == "shade":
+            see_through = LinearSegmentedColormap.from_list("shade", ["#2a7fc000", "#2a7fc0"])
+            right.imshow(np.eye(3), cmap=see_through)
+        elif drawing == "images":
+            plots.grid(torch.rand(4, 1, 8, 8), ax=right)
+        return left
+
+    paper = figures.frames(draw, power=[1, 2]).spec["paper"]
+    assert len(paper) == papers
+    for left, top, width, height in paper:  # in the right half
+        assert 50 < left < left + width <= 100 and 0 <= top < top + height <= 100
+    assert figures.frames(grey, shade=[0, 1]).spec["paper"] is None
 
 
 def test_pictures_are_compressed_with_loss_only_if_they_must_be():

@@ -43,7 +43,7 @@ def growth(measured: dict, curve: str, ax) -> None:
         [statistics.median(pair[i] for pair in pairs) for pairs in by_value] for i in (0, 1)
     )
     ax.loglog(CURVES[curve], ours, "o-", color=COLORS[0], label="dgm, not compiled")
-    ax.loglog(CURVES[curve], products, "s--", color=COLORS[6], label=PRODUCTS)
+    ax.loglog(CURVES[curve], products, "s--", color=COLORS[1], label=PRODUCTS)
     ax.set_xticks(CURVES[curve], [f"{value:,}" for value in CURVES[curve]])
     ax.minorticks_off()
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -56,7 +56,7 @@ def memory(measured: dict, ax) -> None:
     """Memory for an estimate of log p(x) against the number of draws."""
     for how, style, color, label in (
         ("by chunk", "o-", COLORS[0], f"{CHUNK} codes decoded at a time"),
-        ("at once", "s--", COLORS[6], "all codes at once"),
+        ("at once", "s--", COLORS[1], "all codes at once"),
     ):
         by_k = zip(*measured["evaluation"][how], strict=True)  # per k, its repeats
         used = [max(most for _, most in repeats) for repeats in by_k]
@@ -82,4 +82,4 @@ def write_picture(file: Path, record: dict) -> None:
         growth(measured, curve, ax)
     axes[1, 0].legend()
     with whole(file) as temporary:
-        figure.savefig(temporary, format="svg")
+        figure.savefig(temporary, format="svg", metadata={"Date": None})

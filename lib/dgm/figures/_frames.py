@@ -78,11 +78,11 @@ def frames(
     describe = _describe(alt, list(stops))
     images = [_image(render(**each)) for each in combinations]
     texts = [describe(each) for each in combinations]  # which may tell what render found
-    sizes = {(image.size, shown) for image, shown in images}
+    sizes = {(image.size, shown) for image, shown, _ in images}
     if len(sizes) > 1:
         raise ValueError(f"render: got pictures of {len(sizes)} sizes, expected one size")
     ((width, height), shown) = sizes.pop()
-    blobs, encoding = _compressed([image for image, _ in images], limit)
+    blobs, encoding = _compressed([image for image, *_ in images], limit)
     parameters = [
         {"name": name, "label": labels.get(name, name), "stops": given, "finer": _finer(given)}
         for name, given in stops.items()
@@ -94,6 +94,7 @@ def frames(
         "width": shown,
         "aspect": [width, height],
         "pixels": shown > width,  # an image enlarged: show its pixels
+        "paper": images[0][2],  # stays white where the reader's ground is dark
         "details": [f"{len(blobs)} pictures, {sum(map(len, blobs)) / 1000:.0f} kB."],
     }
 
@@ -164,12 +165,23 @@ def _describe(alt, names: list[str]) -> Callable[[dict], str]:
 
 
 def _image(drawn):
-    """What `render` returned as a Pillow image, and the width to show it at, in CSS pixels."""
+    """What `render` returned: a Pillow image, the width to show it at in CSS pixels, and its paper.
+
+    Paper is where a plot holds images, which keep their ground in the dark: left, top, width and
+    height of each in percent of the plot. Without a plot there is nothing else, and it is None. A
+    shade that one can see through is no image.
+    """
     from PIL import Image
 
     figure = getattr(drawn, "figure", drawn)  # axes know their figure
     if hasattr(figure, "savefig"):
-        return to_pixels(figure, DPI), round(100 * figure.get_size_inches()[0])
+        pixels = to_pixels(figure, DPI)
+        images = [image for ax in figure.axes for image in ax.images if image.cmap(0.0)[3] == 1]
+        boxes = [
+            figure.transFigure.inverted().transform_bbox(i.get_window_extent()) for i in images
+        ]
+        paper = [[100 * v for v in (b.x0, 1 - b.y1, b.width, b.height)] for b in boxes]
+        return pixels, round(100 * figure.get_size_inches()[0]), paper
     array = np.asarray(drawn.detach().cpu() if hasattr(drawn, "detach") else drawn)
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or array.size == 0:
         raise ValueError(
@@ -179,7 +191,7 @@ def _image(drawn):
     unit = array / 255 if array.dtype == np.uint8 else array.astype(float).clip(0, 1)
     unit = 1 - unit if array.ndim == 2 else unit  # grey is drawn as ink, as dgm.plots does
     pixels = Image.fromarray(np.rint(255 * unit).astype(np.uint8)).convert("RGB")
-    return pixels, pixels.width * max(1, round(420 / pixels.width))
+    return pixels, pixels.width * max(1, round(420 / pixels.width)), None
 
 
 def _compressed(images: list, limit: int) -> tuple[list[bytes], dict]:

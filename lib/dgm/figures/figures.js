@@ -472,15 +472,18 @@ function frames(model, el) {
   const spec = model.get("spec"), parameters = spec.parameters;
   // with a kernel the sliders also stop where no picture has been made yet
   const choices = parameters.map((p) => (model.isStatic ? p.stops : p.finer));
-  const style = spec.pixels ? "dgm-frame dgm-pixels" : "dgm-frame";
-  const image = h("img", { class: style, width: spec.width });
+  const style = ["dgm-frame", spec.pixels && "dgm-pixels", spec.paper && "dgm-ink"];
+  const image = h("img", { class: style.filter(Boolean).join(" "), width: spec.width });
   image.style.aspectRatio = spec.aspect.join(" / ");
+  const papers = (spec.paper ?? []).map(([left, top, width, height]) => h("span", {
+    class: "dgm-paper", style: `left: ${left}%; top: ${top}%; width: ${width}%; height: ${height}%` }));
+  const sheet = h("div", { class: "dgm-sheet", style: `--width: ${spec.width}px` }, image, ...papers);
   const sliders = parameters.map((p, i) =>
     slider(p.label, 0, choices[i].length - 1, 1, (at) => { pause(); choose(i, at); }));
   const play = h("button", { type: "button", class: "dgm-button" });
   const say = announcer(el);
   const controls = h("div", { class: "dgm-controls" }, play, ...sliders.map((s) => s.row));
-  el.append(h("div", { class: "dgm-scroll" }, image), controls);
+  el.append(h("div", { class: "dgm-scroll" }, sheet), controls);
   details(el, spec.details);
 
   // Where the values are among the choices: the same, or the closest number.

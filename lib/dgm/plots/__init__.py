@@ -1,8 +1,8 @@
 """Pictures: image grids, codes, paths and surfaces in code space, training curves.
 
 Each function draws into the matplotlib axes it is given, or into a new figure, and returns the
-axes. Classes are told apart by marker as well as by colour; the colours are Paul Tol's, chosen to
-be distinct with every common form of colour blindness. matplotlib is imported when something is
+axes. Classes are told apart by marker as well as by colour; the colours differ with every common
+form of colour blindness. matplotlib is imported when something is
 drawn.
 """
 

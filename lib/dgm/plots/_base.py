@@ -4,16 +4,21 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-# Paul Tol's "muted" scheme, its pale grey (too faint on white) replaced by a dark one
+# Each stands out from white (contrast 3 or more), any two differ with every common form of colour
+# blindness, and the first four, which lines take in turn, differ most (tests/book/test_colours.py).
 COLORS = (
-    "#332288", "#88ccee", "#44aa99", "#117733", "#999933",
-    "#ddcc77", "#cc6677", "#882255", "#aa4499", "#555555",
+    "#332288", "#a63801", "#067a9a", "#da7920", "#3997d5",
+    "#056e45", "#7a9267", "#521059", "#a84e78", "#424242",
 )  # fmt: skip
 MARKERS = "osD^vP<>X*"
 
 
 def use_style() -> None:
-    """The book's look for figures drawn in a notebook: sizes, colours, sharp pictures."""
+    """The book's look for figures drawn in a notebook: sizes, colours, sharp at every size.
+
+    Figures are SVG on white paper, which reads in a notebook of either theme. The book's pages take
+    the paper away and show ink and `COLORS` in the reader's theme (book/_ext/inline_plots.py).
+    """
     import matplotlib as mpl
 
     mpl.rcParams.update(
@@ -25,16 +30,18 @@ def use_style() -> None:
             "axes.titlesize": 10,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": mpl.cycler(color=["#332288", "#cc6677", "#117733", "#ddaa33"]),
+            "axes.prop_cycle": mpl.cycler(color=COLORS[:4]),
+            "image.interpolation": "none",  # an SVG then holds each pixel once
             "legend.frameon": False,
             "lines.linewidth": 1.8,
+            "svg.hashsalt": "dgm",  # the same figure is the same file
         }
     )
     try:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:  # not in a notebook
         return
-    set_matplotlib_formats("retina")
+    set_matplotlib_formats("svg", metadata={"Date": None})
 
 
 def _mosaic(images: Tensor, columns: int | None, gap: int = 1) -> tuple[Tensor, tuple[int, int]]:
@@ -58,7 +65,7 @@ def _mosaic(images: Tensor, columns: int | None, gap: int = 1) -> tuple[Tensor, 
 
 
 def _show(picture: Tensor, ax, **options) -> None:
-    ax.imshow(picture.numpy(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest", **options)
+    ax.imshow(picture.numpy(), cmap="gray_r", vmin=0, vmax=1, interpolation="none", **options)
     ax.axis("off")
 
 

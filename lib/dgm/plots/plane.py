@@ -37,6 +37,8 @@ def compare_2d(models: dict, data, n: int = 1000, ax=None):
     >>> axes[1].get_title()
     'square\\nno density'
     """
+    from matplotlib.colors import LinearSegmentedColormap
+
     if data.density is None:
         raise ValueError(f"data: got {data.name!r}, expected a toy in the plane with its density")
     axes = _panels(1 + len(models)) if ax is None else ax
@@ -46,14 +48,16 @@ def compare_2d(models: dict, data, n: int = 1000, ax=None):
     like = {"dtype": data.test.x.dtype, "device": data.test.x.device}
     t = torch.linspace(-half, half, 160, **like)
     points = torch.cartesian_prod(t, t).flip(1)  # (160 * 160, 2), the first coordinate fastest
+    # from nothing to blue, over a ground of either theme
+    shade = LinearSegmentedColormap.from_list("shade", ["#2a7fc000", "#2a7fc0"])
     darkest = data.density.log_prob(points).exp().max().item()
     for axis, (name, model) in zip(axes, {"data": data.density, **models}.items(), strict=False):
         verdict = "no density"
         if isinstance(model, Tractable):
             density = _numpy(model.log_prob(points).exp().reshape(160, 160))
             box = (-half, half, -half, half)
-            shade = {"cmap": "Blues", "vmin": 0, "vmax": 1.8 * darkest, "origin": "lower"}
-            axis.imshow(density, extent=box, interpolation="bilinear", **shade)
+            scale = {"cmap": shade, "vmin": 0, "vmax": 1.8 * darkest, "origin": "lower"}
+            axis.imshow(density, extent=box, interpolation="bilinear", **scale)
             mean, error = mean_log_prob(model, data.test.x)
             verdict = f"{mean:.2f} ± {error:.2f} nats" if mean > -torch.inf else "-∞ nats"
         samples = data.test.x[:n] if model is data.density else model.sample(n)
