@@ -13,7 +13,6 @@ from torch.distributions import (
     Independent,
     Normal,
     Uniform,
-    constraints,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -433,8 +432,3 @@ def test_data_that_the_generator_cannot_make(last, low, high):
     if high < 9:
         with pytest.raises(ValueError, match="which this generator cannot make"):
             step.check((torch.tensor([[low - 0.1, high]]),))
-
-
-def test_a_support_is_one_of_torchs():
-    assert models.Generator.mlp((1, 8, 8)).support is constraints.unit_interval
-    assert models.Generator.mlp((2,)).support is constraints.real

@@ -87,7 +87,8 @@ def path(build, objective, data, compile=None, updates=3, **more):
     return torch.stack(metrics), torch.cat([p.detach().flatten() for p in step.model.parameters()])
 
 
-@pytest.mark.parametrize("name", STEPS)
+# residual networks are of the same layers, once is enough
+@pytest.mark.parametrize("name", [n for n in STEPS if "residual" not in n or n == "VAE.residual"])
 def test_compiled_equals_eager(name, capsys):
     torch.testing.assert_close(path(*STEPS[name], compile="aot_eager"), path(*STEPS[name]))
     assert "goes on without" not in capsys.readouterr().err

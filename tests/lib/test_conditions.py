@@ -205,16 +205,6 @@ def test_an_unlabelled_example_has_no_conditional_bound():
             bound(model, x, Y.where(Y != 1, -1))
 
 
-def test_m2_draws_the_labels_it_is_not_given():
-    """A decoder that paints the label, and a prior that knows but one."""
-    model = models.M2.mlp((CLASSES,), hidden=(4,))
-    paint = lambda z, label: Independent(Bernoulli(logits=80 * (label - 0.5)), 1)  # noqa: E731
-    model.vae.likelihood = lambda z, y: paint(z, torch.eye(CLASSES)[y])
-    model.prior_logits[7] = 50.0
-    assert model.sample(3).argmax(1).tolist() == [7, 7, 7]
-    assert model.sample(N, y=Y).argmax(1).equal(Y)
-
-
 def test_players_are_trained_with_labels():
     """The step hands them to both players, and refuses what are none."""
     players = [WITH[f"{name}.mlp given y"].build() for name in ("Generator", "Critic")]

@@ -10,7 +10,6 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from dgm import objectives
 from dgm.evaluate import principal_angles
 from dgm.models import PCA, PPCA
-from dgm.protocols import LatentVariable, Tractable
 from dgm.train import gradient_step
 
 
@@ -61,12 +60,6 @@ def expected_log_likelihood(model, x, q):
 
 def standard_normal(m):
     return MultivariateNormal(torch.zeros(m), torch.eye(m))
-
-
-def test_ppca_is_tractable_and_has_a_latent_variable():
-    model = PPCA((6,))
-    assert isinstance(model, Tractable)
-    assert isinstance(model, LatentVariable)
 
 
 @pytest.mark.parametrize(("shape", "latent"), [((6,), 2), ((1, 2, 3), 4), ((2,), 2), ((1,), 1)])

@@ -280,13 +280,6 @@ def test_logistic_form_is_exact():
     torch.testing.assert_close(posterior, model.posterior(x).probs[:, 1], rtol=1e-12, atol=1e-12)
 
 
-def test_grey_pixels_are_refused(binary):
-    model = BernoulliMixture((8,))
-    check_data(model, binary)
-    with pytest.raises(ValueError, match="outside the support"):
-        check_data(model, 0.5 * binary)
-
-
 def test_constant_pixels_keep_a_probability():
     x = torch.tensor([[0.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
     model = BernoulliMixture((3,), components=1, floor=0.01).initialize(x)

@@ -55,12 +55,13 @@ def draw(model, y):
 
 
 def codes(model, y, *lead):
-    """Something that the model can decode, (*lead, latent); zeros if it has no prior."""
+    """Something that the model can decode, (*lead, latent); noise if it has no prior."""
     if isinstance(model, LatentVariable) and model.classes:
         return model.prior(y).sample()
     if hasattr(model, "prior"):
         return model.prior().sample(lead)
-    return next(v for v in model.state_dict().values() if v.is_floating_point()).new_zeros(*lead, 2)
+    like = next(v for v in model.state_dict().values() if v.is_floating_point())
+    return like.new_empty(*lead, 2).normal_()
 
 
 def said(model, x, y, z):
@@ -196,8 +197,8 @@ def test_draws_lead(name):
     model, x, y = made(name)
     z = torch.stack([codes(model, y, N) for _ in range(4)])
     draws, one = said(model, x, y, z), said(model, x, y, z[2])
-    what = {"Generator": "forward", "Autoencoder": "decode", "PCA": "decode"}
-    what = what.get(type(model).__name__, "likelihood")
+    by_name = {"Generator": "forward", "Autoencoder": "decode", "PCA": "decode"}
+    what = by_name.get(type(model).__name__, "likelihood")
     assert draws[what].shape == (4, *one[what].shape)
     torch.testing.assert_close(draws[what][2], one[what])
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from dgm import objectives
-from dgm.checks import check_data
 from dgm.models import RBM
 from dgm.train import fit, gradient_step
 
@@ -170,13 +169,6 @@ def test_exact_maximum_likelihood_through_gradient_step(monkeypatch):
     step = gradient_step(RBM((9,), hidden=6), objectives.log_likelihood, lr=0.1)
     values = [step((x,))["objective"].item() for _ in range(100)]
     assert values[-1] > -2.6
-
-
-def test_grey_pixels_are_refused():
-    model = RBM((4,))
-    check_data(model, torch.ones(3, 4))
-    with pytest.raises(ValueError, match="outside the support"):
-        check_data(model, torch.full((3, 4), 0.5))
 
 
 def test_numpy_integers_are_integers():

@@ -80,31 +80,6 @@ def test_a_step_on_the_gpu(posterior):
         elbo(model, x, k=2, estimator=estimator).sum().backward()
 
 
-@pytest.mark.parametrize("posterior", ["DiagonalNormal", "Bernoulli"])
-def test_a_resumed_run_is_the_run_that_was_never_stopped(tmp_path, posterior):
-    head, latent, estimators = POSTERIORS[posterior]
-    x = torch.bernoulli(torch.full((8, *SHAPE), 0.3))
-    batches = [(x[:4],), (x[4:],)]
-
-    def new_step():
-        torch.manual_seed(1)
-        model = VAE.mlp(SHAPE, latent=latent, hidden=(8,), posterior=head)
-        return gradient_step(model, partial(elbo, k=2, estimator=estimators[0]))
-
-    whole, first, second = new_step(), new_step(), new_step()
-    torch.manual_seed(2)
-    fit(whole, batches, epochs=3, progress=False)
-    torch.manual_seed(2)
-    fit(first, batches, epochs=1, checkpoint=tmp_path / "run.pt", progress=False)
-    fit(second, batches, epochs=3, checkpoint=tmp_path / "run.pt", progress=False)
-    for a, b in zip(whole.model.parameters(), second.model.parameters(), strict=True):
-        assert torch.equal(a, b)
-    for model in (whole.model, second.model):
-        torch.manual_seed(3)
-        model.drawn = model.sample(2)
-    assert torch.equal(whole.model.drawn, second.model.drawn)
-
-
 def test_a_sample_is_a_code_from_the_prior_decoded_and_drawn():
     """A decoder that copies the code: pixels are then as the prior's bits, one in four both one."""
 
@@ -131,12 +106,6 @@ def test_the_posteriors_mean_is_the_code():
     model = VAE.mlp(SHAPE, latent=2)
     x = model.sample(3)
     torch.testing.assert_close(evaluate.encode(model, x), model.posterior(x).mean)
-
-
-def test_grey_images_are_no_data_of_a_bernoulli_likelihood():
-    step = gradient_step(VAE.mlp(SHAPE), elbo)
-    with pytest.raises(ValueError, match="outside the support"):
-        fit(step, [(torch.rand(4, *SHAPE),)], epochs=1, progress=False)
 
 
 @pytest.mark.parametrize(
