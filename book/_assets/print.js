@@ -1,5 +1,5 @@
-// What pages do before they are printed: paper is white, and formulas and tables that are wider than
-// it are scaled down. Without this script those are cut.
+// What pages do before they are printed: paper is white, formulas and tables that are wider than it
+// are scaled down, and long lines of code go on in the next. Without this script the first are cut.
 
 const PAPER = 650; // pixels between the margins of A4 (print.css); Letter has 672
 const ROOT = 13; // pixels, the size of letters of the root there
@@ -24,11 +24,31 @@ function fitToPaper() {
   });
 }
 
+const LONG = /.{85}/; // a line of code that may be too wide
+
+// What goes to the next line is set in: each line of such code becomes a box of its own (print.css).
+function hangLongLines() {
+  for (const code of document.querySelectorAll(".bd-article pre:not(:has(> .code-line))")) {
+    if (!LONG.test(code.textContent)) continue;
+    const lines = [];
+    let ended = true;
+    for (const node of [...code.childNodes]) {
+      for (const piece of node.nodeType === Node.TEXT_NODE ? node.data.split(/(?<=\n)/) : [node]) {
+        if (ended) lines.push(Object.assign(document.createElement("span"), { className: "code-line" }));
+        lines.at(-1).append(piece);
+        ended = typeof piece === "string" && piece.endsWith("\n");
+      }
+    }
+    code.replaceChildren(...lines);
+  }
+}
+
 let theme;
 
 addEventListener("beforeprint", () => {
   theme = document.documentElement.dataset.theme;
   document.documentElement.dataset.theme = "light";
+  hangLongLines();
   fitToPaper();
 });
 

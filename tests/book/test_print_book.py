@@ -143,3 +143,25 @@ def test_an_interactive_figure_is_a_still_and_says_where_it_lives(printed, texts
 def test_nothing_is_folded_away(texts):
     page = texts[page_with(texts, "Folded away.") - 1]
     assert "The solution" in page and not re.search("Hide|Show", page)
+
+
+CODE = f"<pre><i>short</i> = 1\n\n<b>long</b> = {'1234567 + ' * 6}<u>{'last' * 15}</u>\n</pre>"
+PLACES = """() => ["pre", "i", "b", "u"].map((tag) => {
+  const { left, top, width } = document.querySelector(tag).getBoundingClientRect();
+  return [left, top, width];
+})"""
+
+
+def test_a_long_line_of_code_goes_on_further_in(browser):
+    tab = browser.new_page(viewport={"width": 650, "height": 900})
+    tab.set_content(f'<article class="bd-article">{CODE}</article>')
+    tab.add_style_tag(path=BOOK / "_assets" / "print.css")
+    tab.add_script_tag(path=BOOK / "_assets" / "print.js")
+    tab.emulate_media(media="print")
+    for _ in range(2):  # printed twice
+        tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.locator("pre").text_content() == re.sub("<.*?>", "", CODE)
+    (edge, *_), (short, first, width), (long, third, _), (last, fourth, _) = tab.evaluate(PLACES)
+    assert edge == short == long and last - long == pytest.approx(4 / 5 * width, abs=0.5)
+    assert third - first == pytest.approx(2 * (fourth - third), abs=0.5)  # the empty line is kept
+    tab.close()
