@@ -59,6 +59,7 @@ def write_editions(app: Sphinx, exception: Exception | None) -> None:
                 values=computed_values(app.env).get(name, {}),
                 numbers=numbers,
                 cite=citer(app),
+                sections=sections(app, name),
             )
             made = for_anywhere(source, page, app)
             target = Path(app.outdir, "_sources", f"{name}.ipynb")
@@ -93,6 +94,12 @@ def numbered(app: Sphinx) -> dict[str, str]:
         for labels in kinds.values()
         for label, number in labels.items()
     }
+
+
+def sections(app: Sphinx, page: str) -> dict[str, str]:
+    """The titles of a page's sections, by their part of its address."""
+    slugs = app.env.metadata[page].get("myst_slugs", {})
+    return {slug: title for slug, (_, _, title) in slugs.items()}
 
 
 def citer(app: Sphinx) -> Callable[[str, bool], str]:
