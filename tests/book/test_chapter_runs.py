@@ -4,7 +4,6 @@ nbval take those that are kept."""
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import subprocess
@@ -313,6 +312,13 @@ def test_pages_show_runs_and_only_what_changed_is_run_again(tmp_path, ran):
     assert ran[2:] == ["b"] and "y = 2 on digits" in pages["b"]
 
 
+def test_a_part_that_is_called_otherwise_is_so_in_every_sidebar(tmp_path, ran):
+    for caption in ("Foundations", "Beginnings"):
+        index = INDEX.replace("{toctree}\n", f"{{toctree}}\n:caption: {caption}\n\n")
+        _, pages = book(tmp_path, **{"index.md": index})
+        assert caption in pages["a"] and caption in pages["b"]
+
+
 def test_a_page_follows_the_data_set_there_and_back(tmp_path, ran, monkeypatch):
     for data, runs in (("digits", 2), ("mnist", 4), ("digits", 4)):
         monkeypatch.setenv("DGM_DATASET", data)
@@ -405,9 +411,11 @@ def test_an_interrupted_build_is_made_good(tmp_path, ran, monkeypatch):
 
 
 def test_a_second_build_waits_for_the_first(tmp_path):
-    first = (tmp_path / "lock").open("w")
-    fcntl.flock(first, fcntl.LOCK_EX)
-    said = []
+    hold = "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX)"
+    command = [sys.executable, "-c", f"{hold}; print('held', flush=True); input()"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    first, said = subprocess.Popen([*command, tmp_path / "lock"], **pipes), []
+    assert first.stdout.readline() == b"held\n"
 
     class Status(StringIO):
         """The first build ends when the second says that it waits."""
@@ -415,7 +423,7 @@ def test_a_second_build_waits_for_the_first(tmp_path):
         def write(self, text):
             if "another build is at work here" in text:
                 said.append(text)
-                first.close()
+                first.communicate(b"\n")
 
     build(tmp_path, {"index.md": "# Index"}, "incremental", status=Status())
     assert said

@@ -144,8 +144,8 @@ class gradient_step(Step):
         values = {name: value(self.t) for name, value in self.schedules.items()}
         if not self.compiled:
             return values
-        # a number is a constant of the program, which is compiled anew for each: right for integers,
-        # such as how many draws
+        # a number is a constant of the program, which is compiled anew for each: right for
+        # integers, such as how many draws
         return {
             name: value if isinstance(value, Integral) else torch.tensor(value, device=device)
             for name, value in values.items()
