@@ -112,8 +112,13 @@ def read(notebook: Path) -> NotebookNode:
 def read_run(path: Path) -> NotebookNode:
     """A run that is kept. It is large, and was checked when it was written."""
     run = nbformat.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))  # used now, made then
+    note_use(path)
     return run
+
+
+def note_use(path: Path) -> None:
+    """Used now, made then. The system's own times are coarser, and would mix up what is quick."""
+    os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
 @dataclass(frozen=True)
@@ -190,9 +195,11 @@ def run_side_by_side(
         async def one(path: Path) -> str | None:
             async with free:
                 say(f"  {path.stem}: running")
-                start = time.perf_counter()
-                error = await in_a_process(path, runs.path(path.stem, chapters[path]), threads)
+                start, target = time.perf_counter(), runs.path(path.stem, chapters[path])
+                error = await in_a_process(path, target, threads)
                 seconds = time.perf_counter() - start
+                if not error:
+                    note_use(target)
                 say(f"  {path.stem}: {'FAILED after ' if error else ''}{seconds:.0f} s")
                 return error
 

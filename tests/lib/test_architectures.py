@@ -8,13 +8,13 @@ from inspect import signature
 
 import pytest
 import torch
+from tests.every_model import EVERY
 from torch import nn
 from torch.distributions import constraints
 
 from dgm import architectures, heads, models, nets
 from dgm.architectures import Convolution, Perceptron, Residual
-from dgm.objectives import elbo, m2, prediction_constrained, reconstruction
-from dgm.protocols import given
+from dgm.protocols import Generative, given
 
 ARCHITECTURES = {
     name: getattr(architectures, name)
@@ -29,24 +29,9 @@ PAIRS = [
 ]
 
 
-def miss(generator, x, y):
-    """Something for a generator to maximise."""
-    return -(generator.rsample(len(x), y) - x).flatten(1).square().sum(1)
-
-
-# a model, what else it is built with, and something of (model, x, y) to be maximised
-MODELS = {
-    "Autoencoder": (models.Autoencoder, {}, lambda model, x, y: reconstruction(model, x)),
-    "VAE": (models.VAE, {}, lambda model, x, y: elbo(model, x)),
-    "ConditionalVAE": (models.ConditionalVAE, {"classes": 3}, elbo),
-    "M2": (models.M2, {"classes": 3}, m2),
-    "PCVAE": (models.PCVAE, {"classes": 3}, prediction_constrained),
-    "Generator": (models.Generator, {"latent": 2}, lambda model, x, y: miss(model, x, None)),
-    "Generator with labels": (models.Generator, {"latent": 2, "classes": 3}, miss),
-    "Critic": (models.Critic, {}, lambda model, x, y: model(x)),
-    "Critic with labels": (models.Critic, {"classes": 3}, lambda model, x, y: model(x, y)),
-}
-EVENTS = ("Autoencoder", "Critic", "Critic with labels")  # which do not generate
+# the models that are made of networks, with and without classes
+MODELS = {name.replace(".mlp", ""): entry for name, entry in EVERY.items() if ".mlp" in name}
+MODELS = {name: entry for name, entry in MODELS.items() if "," not in name}
 
 
 @pytest.fixture(autouse=True)
@@ -64,25 +49,25 @@ def small(name):
     )
 
 
+def class_and_options(model):
+    """What is built, and with what else than an architecture."""
+    options = {key: value for key, value in MODELS[model].sizes.items() if key != "hidden"}
+    return getattr(models, model.removesuffix(" given y")), options
+
+
 def build(architecture, model, shape):
-    cls, options, _ = MODELS[model]
+    cls, options = class_and_options(model)
     return cls.of(small(architecture), shape, **options)
-
-
-def data(shape, device="cpu"):
-    """Three events on the support of every likelihood here, each with a label."""
-    x = torch.bernoulli(torch.full((3, *shape), 0.5))
-    return x.to(device), torch.arange(3, device=device)
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(("architecture", "shape"), PAIRS)
 def test_a_model_of_an_architecture(architecture, shape, model):
     """It generates, decodes, learns from one step, and its copy is another model."""
-    network, (x, y) = build(architecture, model, shape), data(shape)
+    network, (x, y) = build(architecture, model, shape), MODELS[model].data(3, shape)
     assert network.shape == shape
     labels = given(network, y)
-    if model not in EVENTS:
+    if Generative in MODELS[model].protocols:
         drawn = network.sample(3, **labels)
         assert drawn.shape == (3, *shape)
         assert not drawn.requires_grad
@@ -96,7 +81,7 @@ def test_a_model_of_an_architecture(architecture, shape, model):
     elif model == "Generator":
         assert network(z).shape == (4, 3, *shape)
 
-    objective, twin = MODELS[model][2], copy.deepcopy(network)
+    objective, twin = MODELS[model].objective, copy.deepcopy(network)
     value = objective(network, x, y)
     assert value.shape == (3,)
     (-value.mean()).backward()
@@ -115,16 +100,9 @@ def test_a_model_of_an_architecture(architecture, shape, model):
 def test_forward_and_backward_on_the_meta_device(architecture, model):
     """A tensor made on the CPU inside a network would meet one on `meta` and raise."""
     network = build(architecture, model, (1, 8, 8)).to("meta")
-    MODELS[model][2](network, *data((1, 8, 8), "meta")).sum().backward()
+    x, y = MODELS[model].data(3, (1, 8, 8), "meta")
+    MODELS[model].objective(network, x, y).sum().backward()
     assert all(p.grad is not None for p in network.parameters())
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-@pytest.mark.parametrize(("architecture", "shape"), PAIRS)
-def test_agreement_between_cpu_and_gpu(architecture, shape):
-    model, (x, _) = build(architecture, "Autoencoder", shape), data(shape)
-    torch.testing.assert_close(model(x), model.cuda()(x.cuda()).cpu(), atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize(("architecture", "shape"), PAIRS)
@@ -162,7 +140,7 @@ def test_activations_of_an_encoder_are_the_ones_asked_for(architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_codes_of_several_choices(architecture):
     """Codes that are no vectors, here of four variables with five values, are flattened."""
-    pair, (x, y) = small(architecture), data((1, 8, 8))
+    pair, (x, y) = small(architecture), MODELS["ConditionalVAE"].data(3, (1, 8, 8))
     choices = {"latent": (4, 5), "posterior": heads.OneHotCategorical}
     vae = models.VAE.of(pair, (1, 8, 8), **choices)
     conditional = models.ConditionalVAE.of(pair, (1, 8, 8), classes=3, **choices)
@@ -204,7 +182,7 @@ def same(a, b):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", SHORT)
 def test_short_constructors_are_those_of_their_architecture(name, model):
-    (architecture, sizes), (cls, options, _) = SHORT[name], MODELS[model]
+    (architecture, sizes), (cls, options) = SHORT[name], class_and_options(model)
     if name == "mlp" and cls is models.Generator:
         expected = architecture((3, 5))  # a generator's widths are those from z to x
     else:
@@ -215,7 +193,7 @@ def test_short_constructors_are_those_of_their_architecture(name, model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_models_from_their_shape_alone(model):
-    cls = MODELS[model][0]
+    cls, _ = class_and_options(model)
     hidden = (128, 128) if cls in (models.Generator, models.Critic) else (400,)
     expected = parameters(cls.of, Perceptron(hidden), (1, 8, 8))
     assert same(parameters(cls.mlp, (1, 8, 8)), expected)
@@ -229,9 +207,9 @@ def test_sizes_are_keywords_and_unknown_ones_are_refused():
 
 
 def test_no_model_has_constructors_of_another():
-    two = [name for name, (cls, _, _) in MODELS.items() if hasattr(cls, "two_layer")]
+    two = [name for name in MODELS if hasattr(class_and_options(name)[0], "two_layer")]
     assert two == ["VAE"]
-    linear = [name for name, (cls, _, _) in MODELS.items() if hasattr(cls, "linear")]
+    linear = [name for name in MODELS if hasattr(class_and_options(name)[0], "linear")]
     assert linear == ["Autoencoder", "VAE"]
 
 

@@ -44,8 +44,9 @@ def test_conditional_bounds_against_enumeration(learned_prior):
         hidden=(5,),
         classes=3,
         posterior=heads.Bernoulli,
-        learned_prior=learned_prior,
     )
+    if learned_prior:
+        model.p_z = heads.Bernoulli(3, 3)
     scatter(model)
     x, y = torch.bernoulli(torch.full((6, 4), 0.5)), torch.tensor([0, 1, 2, 0, 1, 2])
     codes = torch.tensor(list(itertools.product([0.0, 1.0], repeat=3)))
@@ -88,8 +89,9 @@ def linear(request):
         hidden=(),
         classes=4,
         likelihood=partial(heads.Normal, sigma=0.6),
-        learned_prior=request.param,
     )
+    if request.param:
+        model.p_z = heads.DiagonalNormal(4, 2)
     return scatter(model)
 
 
@@ -147,7 +149,9 @@ def test_conditional_elbo_and_kl_to_the_posterior_add_up_to_log_p_given_y(linear
 def test_a_learned_prior_learns_and_a_fixed_one_is_the_same_for_all():
     y = torch.arange(4)
     fixed = ConditionalVAE.mlp((3,), classes=4)
-    learned = scatter(ConditionalVAE.mlp((3,), classes=4, learned_prior=True))
+    learned = ConditionalVAE.mlp((3,), classes=4)
+    learned.p_z = heads.DiagonalNormal(4, 2)
+    scatter(learned)
     assert fixed.prior(y).batch_shape == learned.prior(y).batch_shape == (4,)
     assert not list(fixed.p_z.parameters())
     assert torch.equal(fixed.prior(y).mean, torch.zeros(4, 2))

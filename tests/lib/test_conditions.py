@@ -6,9 +6,10 @@ from functools import partial
 
 import pytest
 import torch
+from tests.every_model import CLASSES, EVERY, SHAPE
 from torch.distributions import Bernoulli, Independent
 
-from dgm import data, evaluate, heads, models, objectives, plots
+from dgm import data, evaluate, models, objectives, plots
 from dgm.checks import check_data, check_labels
 from dgm.models.autoregressive import Autoregressive
 from dgm.protocols import LatentVariable, SemiSupervised, Tractable, given
@@ -16,45 +17,9 @@ from dgm.train import adversarial_step, fit, gradient_step
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
-SHAPE, CLASSES, N = (1, 5, 5), 10, 6
-Y = torch.tensor([3, 0, 9, 1, 1, 0])
-SEQUENCES = {
-    "FVSBN": models.FVSBN,
-    "NADE": partial(models.NADE, hidden=4),
-    "MADE": partial(models.MADE, hidden=4),
-    "LSTM": partial(models.LSTM, hidden=4),
-    "Transformer": partial(models.Transformer, width=4, layers=1, heads=2),
-    "PixelCNN": partial(models.PixelCNN, width=4, layers=1),
-    "GatedPixelCNN": partial(models.GatedPixelCNN, width=4, layers=2),
-    "OrderEnsemble": lambda *a, **k: models.MADE(*a, hidden=4, **k).ensemble(2),
-}
-EITHER = SEQUENCES | {
-    "Generator.mlp": partial(models.Generator.mlp, hidden=(4,)),
-    "Generator.conv": partial(models.Generator.conv, width=2),
-    "Critic.mlp": partial(models.Critic.mlp, hidden=(4,)),
-    "Critic.conv": partial(models.Critic.conv, width=2),
-}
-WITHOUT = {
-    "Autoencoder": partial(models.Autoencoder.mlp, hidden=(4,)),
-    "VAE": partial(models.VAE.mlp, hidden=(4,)),
-    "VAE, Normal": partial(models.VAE.mlp, hidden=(4,), likelihood=heads.Normal),
-    "VAE.two_layer": partial(models.VAE.two_layer, latent=(3, 2), hidden=((4,), (4,))),
-    "PCVAE": partial(models.PCVAE.mlp, hidden=(4,), classes=CLASSES),
-    "PCA": models.PCA,
-    "PPCA": models.PPCA,
-    "GaussianMixture": partial(models.GaussianMixture, components=2),
-    "BernoulliMixture": partial(models.BernoulliMixture, components=2),
-    "RBM": partial(models.RBM, hidden=2),
-} | EITHER
-WITH = {
-    "ConditionalVAE.mlp": partial(models.ConditionalVAE.mlp, hidden=(4,)),
-    "ConditionalVAE.conv": partial(models.ConditionalVAE.conv, width=2, learned_prior=True),
-    "ConditionalVAE, Normal": partial(
-        models.ConditionalVAE.mlp, hidden=(4,), likelihood=heads.Normal
-    ),
-    "M2.mlp": partial(models.M2.mlp, hidden=(4,)),
-    "M2.conv": partial(models.M2.conv, width=2),
-} | {name: partial(make, classes=CLASSES) for name, make in EITHER.items()}
+N, Y = 6, torch.tensor([3, 0, 9, 1, 1, 0])
+WITH = {name: entry for name, entry in EVERY.items() if entry.build().classes}
+WITHOUT = {name: entry for name, entry in EVERY.items() if name not in WITH}
 
 
 def binary():
@@ -75,7 +40,7 @@ def methods(model):
         yield "incremental", lambda y: torch.stack(list(model.incremental(x.flatten(1), y)))
         yield "sample, naive", lambda y: model.sample(N, y, incremental=False)
     if isinstance(model, models.Generator):
-        yield "forward", lambda y: model(torch.zeros(N, 32), y)
+        yield "forward", lambda y: model(torch.zeros(N, model.latent), y)
         yield "rsample", lambda y: model.rsample(N, y)
     if isinstance(model, models.Critic):
         yield "forward", lambda y: model(x, y)
@@ -134,7 +99,7 @@ def the_same(a, b):
 
 @pytest.mark.parametrize("name", WITH)
 def test_a_model_with_classes_takes_their_labels_and_no_others(name):
-    model = WITH[name](SHAPE)
+    model = WITH[name].build()
     assert model.classes == CLASSES
     assert given(model, Y) == {"y": Y}
     with pytest.raises(ValueError, match=f"^y: got None.* {type(model).__name__} needs them"):
@@ -158,25 +123,25 @@ def test_a_model_with_classes_takes_their_labels_and_no_others(name):
 @pytest.mark.parametrize("name", WITHOUT)
 def test_a_model_without_classes_is_given_none(name):
     """What travels beside x in a batch, labels or else, is not for it."""
-    model = WITHOUT[name](SHAPE)
+    model = WITHOUT[name].build()
     assert model.classes == 0
     assert given(model, Y) == given(model, None) == {}
     beside = [Y] if isinstance(model, SemiSupervised) else [Y, torch.randn(N, 3)]
     for _, f in askers(name, model):
         for y in beside:
             assert the_same(seeded(f, y), seeded(f, None))
-    if name in EITHER:
+    if WITHOUT[name].conditional:
         for _, f in methods(model):
             seeded(f, None)
             with pytest.raises(ValueError, match="^y: got labels, expected None"):
                 f(Y)
 
 
-@pytest.mark.parametrize("name", ["VAE", "PPCA", "Autoencoder"])
+@pytest.mark.parametrize("name", ["VAE.mlp", "PPCA", "Autoencoder.mlp"])
 def test_fewer_labels_than_examples(name):
     """Batches of both would end with the labels."""
-    model, ask = WITHOUT[name](SHAPE), [evaluate.encode]
-    if name == "VAE":
+    model, ask = WITHOUT[name].build(), [evaluate.encode]
+    if name == "VAE.mlp":
         ask += [evaluate.importance_weighted, evaluate.rate_distortion, evaluate.active_units]
     if name == "PPCA":
         ask += [evaluate.mean_log_prob, objectives.log_likelihood]
@@ -190,7 +155,7 @@ PRIORS = [name for name in WITH if "VAE" in name or "M2" in name]
 
 @pytest.mark.parametrize("name", PRIORS)
 def test_priors_given_labels_of_any_shape(name):
-    model = WITH[name](SHAPE)
+    model = WITH[name].build()
     assert isinstance(model, LatentVariable)
     assert model.prior(Y).batch_shape == (N,)
     assert model.prior(Y.view(2, 3)).batch_shape == (2, 3)
@@ -206,21 +171,21 @@ def test_priors_given_labels_of_any_shape(name):
 
 OBJECTIVES = {
     "ConditionalVAE.mlp": objectives.elbo,
-    "MADE": objectives.log_likelihood,
+    "MADE given y": objectives.log_likelihood,
     "M2.mlp": objectives.m2,
-    "PCVAE": objectives.prediction_constrained,
+    "PCVAE.mlp": objectives.prediction_constrained,
 }
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_training_and_unlabelled_examples(name):
     """Models that predict labels learn from y = -1, and others refuse it."""
-    model, objective = (WITHOUT | WITH)[name](SHAPE), OBJECTIVES[name]
+    model, objective = EVERY[name].build(), OBJECTIVES[name]
     x, some = binary(), Y.where(Y != 1, -1)
     step = gradient_step(model, objective)
     fit(step, [(x, Y), (x, Y.to(torch.int16))], 1, progress=False)
     least = -1 if isinstance(model, SemiSupervised) else 0
-    assert (least == -1) == (name in ("M2.mlp", "PCVAE"))
+    assert (least == -1) == (name in ("M2.mlp", "PCVAE.mlp"))
     for f in (lambda y: step.check((x, y)), lambda y: objective(model, x, y)):
         if least == -1:
             f(some)
@@ -233,26 +198,16 @@ def test_training_and_unlabelled_examples(name):
 
 
 def test_an_unlabelled_example_has_no_conditional_bound():
-    model, x = WITH["M2.mlp"](SHAPE), binary()
+    model, x = WITH["M2.mlp"].build(), binary()
     assert model.predicted_classes == CLASSES
     for bound in (objectives.elbo, objectives.labelled_bound):
         with pytest.raises(ValueError, match="^y: got .* -1 is an example without a label"):
             bound(model, x, Y.where(Y != 1, -1))
 
 
-def test_m2_draws_the_labels_it_is_not_given():
-    """A decoder that paints the label, and a prior that knows but one."""
-    model = models.M2.mlp((CLASSES,), hidden=(4,))
-    paint = lambda z, label: Independent(Bernoulli(logits=80 * (label - 0.5)), 1)  # noqa: E731
-    model.vae.likelihood = lambda z, y: paint(z, torch.eye(CLASSES)[y])
-    model.prior_logits[7] = 50.0
-    assert model.sample(3).argmax(1).tolist() == [7, 7, 7]
-    assert model.sample(N, y=Y).argmax(1).equal(Y)
-
-
 def test_players_are_trained_with_labels():
     """The step hands them to both players, and refuses what are none."""
-    players = [WITH[f"{name}.mlp"](SHAPE) for name in ("Generator", "Critic")]
+    players = [WITH[f"{name}.mlp given y"].build() for name in ("Generator", "Critic")]
     step, x = adversarial_step(*players), binary()
     step((x, Y))
     for y, message in wrong(Y):
@@ -262,7 +217,7 @@ def test_players_are_trained_with_labels():
     for f in (step, step.check):
         with pytest.raises(ValueError, match="^y: got None, expected labels"):
             f((x,))
-    free = adversarial_step(*(EITHER[f"{name}.mlp"](SHAPE) for name in ("Generator", "Critic")))
+    free = adversarial_step(*(EVERY[f"{name}.mlp"].build() for name in ("Generator", "Critic")))
     again = copy.deepcopy(free)
     assert the_same(seeded(free, (x, Y)), seeded(again, (x,)))
     with pytest.raises(ValueError, match="generator, critic: got 10 and 0 classes"):
@@ -270,7 +225,7 @@ def test_players_are_trained_with_labels():
 
 
 def test_neighbours_of_an_image_with_its_label():
-    model = WITH["ConditionalVAE.conv"](SHAPE)
+    model = WITH["ConditionalVAE.conv"].build()
     model.likelihood = lambda z, y: Independent(
         Bernoulli((y / 9.0)[:, None, None, None].expand(*z.shape[:-1], *SHAPE)), 3
     )

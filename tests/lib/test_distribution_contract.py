@@ -189,9 +189,6 @@ TABLE = {
     "ConditionalVAE prior of bits": lambda: conditional_part(
         "prior", event=(2,), posterior=heads.OneHotCategorical, outcomes=one_hots(2)
     ),
-    "ConditionalVAE prior, learned": lambda: conditional_part(
-        "prior", event=(2,), learned_prior=True
-    ),
     "ConditionalVAE posterior": lambda: conditional_part("posterior", binary(IMAGE), event=(2,)),
     "ConditionalVAE likelihood": lambda: conditional_part(
         "likelihood", codes(), event=IMAGE, outcomes=grid(2, *IMAGE)

@@ -6,7 +6,6 @@ from torch import nn
 
 from dgm import objectives
 from dgm.models import Critic, Generator
-from dgm.protocols import Generative, Tractable
 
 KINDS = ["mlp", "conv", "residual"]
 CASES = [("mlp", (2,)), *((kind, (1, 8, 8)) for kind in KINDS)]
@@ -36,17 +35,6 @@ def test_both_games_on_the_meta_device(kind, shape, classes):
     assert all(p.grad is not None for m in (generator, critic) for p in m.parameters())
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-@pytest.mark.parametrize(("kind", "shape"), CASES)
-def test_agreement_between_cpu_and_gpu(kind, shape):
-    generator, critic = players(kind, shape)
-    z = torch.randn(4, generator.latent)
-    score = critic(generator(z))
-    there = critic.cuda()(generator.cuda()(z.cuda()))
-    torch.testing.assert_close(score, there.cpu(), atol=1e-4, rtol=1e-3)
-
-
 def test_sample_is_rsample_without_its_graph():
     generator = Generator.mlp((2,))
     torch.manual_seed(1)
@@ -64,27 +52,6 @@ def test_noise_is_standard_normal():
     assert z.mean(0).abs().max() < 4 / n**0.5
     assert (z.T.cov() - torch.eye(3)).abs().max() < 4 * (2 / n) ** 0.5
     assert (generator.prior().log_prob(z[:5]) + z[:5].square().sum(1) / 2).std() < 1e-5
-
-
-def test_a_generator_is_implicit():
-    generator = Generator.mlp((2,))
-    assert isinstance(generator, Generative)
-    assert not isinstance(generator, Tractable)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_double_precision(kind):
-    generator, critic = (m.double() for m in players(kind, (1, 8, 8)))
-    x = generator.sample(3)
-    assert x.dtype == critic(x).dtype == torch.float64
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_critic_judges_each_example_alone(kind):
-    critic = getattr(Critic, kind)((1, 8, 8))
-    x = torch.rand(6, 1, 8, 8)
-    alone = torch.cat([critic(one[None]) for one in x])
-    torch.testing.assert_close(critic(x), alone)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,32 +7,17 @@ it also refuses what is empty, not finite or outside the support.
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from torch.distributions import constraints
+from tests.every_model import EVERY
 
-from dgm import data, evaluate, figures, labels, models, objectives, plots
+from dgm import data, evaluate, figures, labels, models, plots
 from dgm.heads import Levels
 from dgm.train import em_step
 
 PIXELS = (1, 2, 4)
-VECTORS = {
-    "PCA": lambda: models.PCA(PIXELS, 2),
-    "PPCA": lambda: models.PPCA(PIXELS, 2),
-    "full": lambda: models.GaussianMixture(PIXELS, 2),
-    "diagonal": lambda: models.GaussianMixture(PIXELS, 2, "diagonal"),
-    "spherical": lambda: models.GaussianMixture(PIXELS, 2, "spherical"),
-    "bernoulli": lambda: models.BernoulliMixture(PIXELS, 2),
-    "RBM": lambda: models.RBM(PIXELS, 3),
-}
-FITTED = [name for name in VECTORS if name != "RBM"]  # by gradients alone
-SEQUENCES = {
-    "FVSBN": models.FVSBN,
-    "NADE": lambda *a, **k: models.NADE(*a, hidden=4, **k),
-    "MADE": lambda *a, **k: models.MADE(*a, hidden=4, **k),
-    "LSTM": lambda *a, **k: models.LSTM(*a, hidden=4, **k),
-    "Transformer": lambda *a, **k: models.Transformer(*a, width=4, layers=1, heads=2, **k),
-    "PixelCNN": lambda *a, **k: models.PixelCNN(*a, width=4, layers=1, **k),
-    "GatedPixelCNN": lambda *a, **k: models.GatedPixelCNN(*a, width=4, layers=1, **k),
-}
+FITTED = ["PCA", "PPCA", *(name for name in EVERY if "Mixture" in name)]
+VECTORS = [*FITTED, "RBM"]  # the last by gradients alone
+SEQUENCES = [name for name, entry in EVERY.items() if isinstance(entry.support, Levels)]
+SEQUENCES = [name for name in SEQUENCES if not name.endswith("given y")]
 # methods of x alone: those that look at its shape and type, and those that look at every value
 LOOK_AT_SHAPES = ["encode", "forward", "log_prob", "log_joint", "posterior", "e_step"]
 LOOK_AT_SHAPES += ["energy", "joint_energy", "hidden", "gibbs"]
@@ -73,7 +58,7 @@ def binary(n=6):
 
 @pytest.mark.parametrize("name", VECTORS)
 def test_x_is_a_tensor_of_the_models_own_type_and_shape(name):
-    model, x = VECTORS[name](), binary()
+    model, x = EVERY[name].build(PIXELS), binary()
     seen = 0
     for _, call in calls(model, LOOK_AT_SHAPES + LOOK_AT_VALUES):
         call(x)
@@ -92,13 +77,13 @@ def test_x_is_a_tensor_of_the_models_own_type_and_shape(name):
 
 @pytest.mark.parametrize("name", FITTED)
 def test_what_fits_a_model_looks_at_every_value(name):
-    model, x = VECTORS[name](), binary()
+    model, x = EVERY[name].build(PIXELS), binary()
     bad = [
         (x[:0], "x: got 0 examples"),
         (x / 0, "x: got values that are not finite"),
         (x[0], r"x: got shape \(1, 2, 4\), expected \(N, 1, 2, 4\)"),
     ]
-    if name == "bernoulli":
+    if name == "BernoulliMixture":
         bad.append((x / 2, "x: got values outside the support"))
     before = {k: v.clone() for k, v in model.state_dict().items()}
     for _, call in calls(model, LOOK_AT_VALUES):
@@ -111,21 +96,10 @@ def test_what_fits_a_model_looks_at_every_value(name):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", FITTED)
 def test_a_model_keeps_its_type(name, dtype):
-    model, x = VECTORS[name]().to(dtype), binary().to(dtype)
+    model, x = EVERY[name].build(PIXELS).to(dtype), binary().to(dtype)
     for _, call in calls(model, LOOK_AT_VALUES):
         call(x)
     assert {v.dtype for v in model.state_dict().values()} == {dtype}
-
-
-@pytest.mark.parametrize("name", VECTORS | SEQUENCES)
-def test_every_model_says_what_its_data_are(name):
-    model = VECTORS[name]() if name in VECTORS else SEQUENCES[name](PIXELS, 3)
-    assert model.shape == PIXELS
-    if name in SEQUENCES:
-        assert isinstance(model.support, Levels) and model.support.levels == 3
-    else:
-        binary = name in ("bernoulli", "RBM")
-        assert model.support is (constraints.boolean if binary else constraints.real)
 
 
 # ------------------------------------------------------------------ labels
@@ -149,7 +123,7 @@ def test_components_that_are_known():
 
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_x_of_sequences(name):
-    model, x = SEQUENCES[name](PIXELS), binary()
+    model, x = EVERY[name].build(PIXELS, levels=2), binary()
     assert torch.equal(model.log_prob(x.byte()), model.log_prob(x))  # tokens
     for bad, message in (
         (x.double(), "x: got torch.float64, expected torch.float32"),
@@ -225,7 +199,6 @@ def pictures():
     box = (z.amin(0), z.amax(0))
     plots.grid(x[:6])
     plots.latent_scatter(z, y)
-    plots.pca_view(x.flatten(1), y)
     plots.stacked_histograms(z, y)
     plots.compare_2d({}, toy, n=10)
     plots.manifold(pca.decode, side=3, device="cpu")
@@ -262,21 +235,8 @@ def test_data_with_another_default_device():
 
 @pytest.mark.parametrize("name", VECTORS)
 def test_models_are_fitted_where_they_are(name):
-    model, x = VECTORS[name](), binary()
+    model, x = EVERY[name].build(PIXELS), binary()
     torch.set_default_device("meta")
     for _, call in calls(model, LOOK_AT_SHAPES + LOOK_AT_VALUES):
         call(x)
     assert {v.device.type for v in model.state_dict().values()} == {"cpu"}
-    if hasattr(model, "sample"):
-        assert model.sample(2).device.type == "cpu"
-
-
-@pytest.mark.parametrize("name", SEQUENCES)
-def test_sequences_are_made_on_the_default_device_and_work_where_they_are(name):
-    model, x = SEQUENCES[name](PIXELS), binary()
-    torch.set_default_device("meta")
-    assert {v.device.type for v in SEQUENCES[name](PIXELS).state_dict().values()} == {"meta"}
-    assert model.log_prob(x).device.type == model.sample(2).device.type == "cpu"
-    if name == "MADE":
-        assert model.ensemble(2).sample(2).device.type == "cpu"
-        assert objectives.order_agnostic(model, x).device.type == "cpu"

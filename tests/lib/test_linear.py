@@ -10,7 +10,6 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from dgm import objectives
 from dgm.evaluate import principal_angles
 from dgm.models import PCA, PPCA
-from dgm.protocols import LatentVariable, Tractable
 from dgm.train import gradient_step
 
 
@@ -61,12 +60,6 @@ def expected_log_likelihood(model, x, q):
 
 def standard_normal(m):
     return MultivariateNormal(torch.zeros(m), torch.eye(m))
-
-
-def test_ppca_is_tractable_and_has_a_latent_variable():
-    model = PPCA((6,))
-    assert isinstance(model, Tractable)
-    assert isinstance(model, LatentVariable)
 
 
 @pytest.mark.parametrize(("shape", "latent"), [((6,), 2), ((1, 2, 3), 4), ((2,), 2), ((1,), 1)])
@@ -164,15 +157,6 @@ def test_m_step_maximises_the_expected_complete_likelihood(cloud):
     assert all(p.grad.abs().max() < 1e-10 for p in model.parameters())
 
 
-def test_rotation_turns_codes_and_keeps_the_density(cloud):
-    model = PPCA((6,), latent=3).fit(cloud)
-    rotation = torch.linalg.qr(torch.randn(3, 3)).Q
-    turned = model.rotated(rotation)
-    torch.testing.assert_close(turned.log_prob(cloud), model.log_prob(cloud))
-    torch.testing.assert_close(turned.posterior(cloud).mean, model.posterior(cloud).mean @ rotation)
-    assert not torch.allclose(turned.weight, model.weight)
-
-
 @pytest.mark.parametrize("latent", [5, 6])
 def test_without_a_direction_left_out_the_covariance_is_matched(cloud, latent):
     model = PPCA((6,), latent).fit(cloud)
@@ -232,8 +216,6 @@ def test_constant_coordinates(constant):
         (lambda: PPCA((6,), latent=4).fit(torch.zeros(3, 6)), "N of at least 4"),
         (lambda: PPCA((6,)).initialize(torch.zeros(0, 6)), "x: got 0 examples"),
         (lambda: PPCA((6,)).log_prob(torch.zeros(9, 1)), r"x: got shape \(9, 1\)"),
-        (lambda: PPCA((6,)).rotated(torch.ones(2, 2)), "rotation: expected an orthogonal"),
-        (lambda: PPCA((6,)).rotated(torch.eye(3)), "rotation: expected an orthogonal"),
     ],
 )
 def test_bad_input(act, message):

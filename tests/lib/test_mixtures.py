@@ -18,7 +18,6 @@ from torch.nn.functional import one_hot
 from dgm import objectives
 from dgm.checks import check_data
 from dgm.models import BernoulliMixture, GaussianMixture
-from dgm.protocols import LatentVariable, Tractable
 from dgm.train import gradient_step
 
 KINDS = ["full", "diagonal", "spherical"]
@@ -92,11 +91,6 @@ def case(request, cloud, binary):
 # What every mixture does
 
 
-def test_protocols(case):
-    assert isinstance(case[0], Tractable)
-    assert isinstance(case[0], LatentVariable)
-
-
 def test_log_prob_is_elbo_plus_kl(case):
     model, x = case
     q = random_q(len(x), 3)
@@ -157,23 +151,6 @@ def test_images(name):
     assert image.log_prob(x.expand(5, 20, 1, 2, 4)).shape == (5, 20)
     assert image.sample(6).shape == (6, 1, 2, 4)
     check_data(image, x)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_forward_and_backward_on_the_meta_device(name):
-    """Without the posterior: torch reads values of the logits that it is given."""
-    model = MODELS[name]((1, 2, 4)).to("meta")
-    x = torch.empty(5, 1, 2, 4, device="meta")
-    model.log_prob(x).sum().backward()
-    assert all(p.grad is not None for p in model.parameters())
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_float32_stays_float32(name, cloud, binary):
-    x = (binary if name == "bernoulli" else cloud).float()
-    model = MODELS[name]().float().initialize(x)
-    run_em(model, x, 3)
-    assert model.log_prob(x).dtype == model.sample(2).dtype == torch.float32
 
 
 def test_initialize_depends_on_the_seed_alone(case):
@@ -301,13 +278,6 @@ def test_logistic_form_is_exact():
     posterior = ((weight * x).sum((1, 2)) + bias).sigmoid()
     assert weight.shape == (2, 4) and bias.shape == ()
     torch.testing.assert_close(posterior, model.posterior(x).probs[:, 1], rtol=1e-12, atol=1e-12)
-
-
-def test_grey_pixels_are_refused(binary):
-    model = BernoulliMixture((8,))
-    check_data(model, binary)
-    with pytest.raises(ValueError, match="outside the support"):
-        check_data(model, 0.5 * binary)
 
 
 def test_constant_pixels_keep_a_probability():

@@ -13,7 +13,7 @@ from torch import nn
 from dgm import heads, models, nets
 from dgm.estimators import gumbel_softmax
 from dgm.objectives import dreg, elbo, fisher, free_bits, iwae, kl, kl_per_coordinate
-from dgm.train import cyclical_warmup, fit, gradient_step, linear_warmup, sigmoid_warmup
+from dgm.train import fit, gradient_step, linear_warmup
 
 VAE = models.VAE
 
@@ -511,17 +511,9 @@ def test_fisher_refuses_what_has_no_slopes():
 # --- schedules ---
 
 
-def test_warmups_rise_from_zero_to_one():
-    for schedule in (linear_warmup, sigmoid_warmup):
-        values = [schedule(t, steps=100) for t in range(0, 300, 10)]
-        assert values == sorted(values)
-        assert values[0] < 0.01
-        assert values[-1] > 0.99
-        assert schedule(50, steps=100) == pytest.approx(0.5)
-    cycle = [cyclical_warmup(t, steps=100) for t in range(300)]
-    assert cycle[:100] == cycle[100:200] == cycle[200:]
-    assert cycle[:50] == [linear_warmup(t, steps=50) for t in range(50)]
-    assert cycle[50:100] == [1.0] * 50
+def test_a_warmup_is_a_straight_line_from_zero_to_one():
+    values = [linear_warmup(t, steps=100) for t in (0, 10, 50, 100, 300)]
+    assert values == pytest.approx([0, 0.1, 0.5, 1, 1])
 
 
 def test_a_schedule_is_read_at_the_number_of_updates_done():
@@ -558,15 +550,14 @@ def test_a_scheduled_step_is_the_objective_with_that_beta():
         torch.testing.assert_close(p, q)
 
 
-@pytest.mark.parametrize("schedule", [linear_warmup, sigmoid_warmup, cyclical_warmup])
-def test_a_schedule_resumes_where_it_was(tmp_path, schedule):
+def test_a_schedule_resumes_where_it_was(tmp_path):
     """Stopped after one epoch, in the middle of the warm-up: bit for bit the run never stopped."""
     x = torch.bernoulli(torch.full((8, 4), 0.3))
     batches, file = [(x[:4],), (x[4:],)], tmp_path / "run.pt"
 
     def new_step(seed):
         torch.manual_seed(seed)
-        schedules = {"beta": partial(schedule, steps=5)}
+        schedules = {"beta": partial(linear_warmup, steps=5)}
         return gradient_step(VAE.mlp((4,), latent=2, hidden=5), elbo, schedules=schedules)
 
     whole, first, second = new_step(1), new_step(1), new_step(7)

@@ -7,9 +7,7 @@ import pytest
 import torch
 
 from dgm import objectives
-from dgm.checks import check_data
 from dgm.models import RBM
-from dgm.protocols import Energy, Generative, LatentVariable
 from dgm.train import fit, gradient_step
 
 
@@ -42,11 +40,6 @@ def joint(model):
         for j, h in enumerate(hs):
             table[i, j] = torch.exp(x @ w @ h + b @ x + c @ h)
     return xs, hs, table
-
-
-def test_protocols():
-    assert isinstance(RBM((4,)), Generative) and isinstance(RBM((4,)), Energy)
-    assert not isinstance(RBM((4,)), LatentVariable)  # there is no prior to begin with
 
 
 def test_energy_and_free_energy():
@@ -176,31 +169,6 @@ def test_exact_maximum_likelihood_through_gradient_step(monkeypatch):
     step = gradient_step(RBM((9,), hidden=6), objectives.log_likelihood, lr=0.1)
     values = [step((x,))["objective"].item() for _ in range(100)]
     assert values[-1] > -2.6
-
-
-def test_grey_pixels_are_refused():
-    model = RBM((4,))
-    check_data(model, torch.ones(3, 4))
-    with pytest.raises(ValueError, match="outside the support"):
-        check_data(model, torch.full((3, 4), 0.5))
-
-
-def test_forward_and_backward_on_the_meta_device():
-    model = RBM((1, 8, 8), hidden=4).to("meta")
-    x = torch.empty(5, 1, 8, 8, device="meta")
-    model.log_prob(x).sum().backward()
-    assert all(p.grad is not None for p in model.parameters())
-    assert objectives.contrastive_divergence(model, x).shape == (5,)
-    assert model.sample(3, steps=2).shape == (3, 1, 8, 8)
-
-
-def test_float32_stays_float32():
-    model = RBM((4,), hidden=3).float()
-    assert (
-        model.sample(2, steps=1).dtype
-        == model.log_prob(torch.ones(2, 4, dtype=torch.float32)).dtype
-    )
-    assert model.log_partition().dtype == torch.float32
 
 
 def test_numpy_integers_are_integers():

@@ -11,16 +11,14 @@ from torch import distributions as D
 from torch import nn
 from torch.nn import functional as F
 
-from dgm import data, heads, labels, protocols
+from dgm import data, heads, labels
 from dgm.estimators import exact
 from dgm.evaluate import encode
 from dgm.models import M1, M2, PCVAE, VAE, ConditionalVAE
 from dgm.models.semi_supervised import SoftmaxRegression
 from dgm.objectives import elbo, labelled_bound, m2, prediction_constrained, unlabelled_bound
 from dgm.objectives.semi_supervised import of_labelled, weights
-from dgm.train import History, fit, gradient_step, load_checkpoint, save_checkpoint
-
-SHAPE = (1, 8, 8)
+from dgm.train import fit, gradient_step
 
 
 @pytest.fixture(autouse=True)
@@ -419,48 +417,6 @@ def test_labels_bad_input(digits):
         labels.MixedBatches(unlabelled, 10, 10)
     with pytest.raises(ValueError, match="labelled: got 0"):
         labels.MixedBatches(digits.train, 10, 0)
-
-
-# ---------------------------------------------------------------- every model
-
-MODELS = {
-    "M2.mlp": (partial(M2.mlp, hidden=(6,)), m2),
-    "M2.conv": (partial(M2.conv, width=2), m2),
-    "PCVAE.mlp": (partial(PCVAE.mlp, hidden=(6,)), prediction_constrained),
-    "PCVAE.conv": (partial(PCVAE.conv, width=2), partial(prediction_constrained, consistency=1.0)),
-}
-
-
-@pytest.fixture(params=MODELS)
-def model_and_objective(request):
-    make, objective = MODELS[request.param]
-    return make(SHAPE), objective
-
-
-def test_a_restored_checkpoint_goes_on_as_if_nothing_had_been(model_and_objective, tmp_path):
-    model, objective = model_and_objective
-    x, y = torch.bernoulli(torch.rand(8, *SHAPE)), Y
-    step = gradient_step(model, objective)
-    step((x, y))
-    save_checkpoint(tmp_path / "c.pt", step, History())
-    expected = [step((x, y))["objective"] for _ in range(2)]
-    load_checkpoint(tmp_path / "c.pt", step)
-    assert [step((x, y))["objective"] for _ in range(2)] == expected
-    assert expected[0].dtype == torch.float64
-
-
-def test_shapes_and_the_meta_device(model_and_objective):
-    model, objective = model_and_objective
-    assert isinstance(model, protocols.Generative)
-    assert model.sample(3).shape == (3, *SHAPE)
-    assert model.classify(torch.zeros(5, *SHAPE)).probs.shape == (5, 10)
-    model = model.to("meta")
-    x = torch.empty(5, *SHAPE, device="meta")
-    y = torch.zeros(5, dtype=torch.long, device="meta")
-    value = objective(model, x, y, labelled_share=0.1)
-    assert value.shape == (5,)
-    value.sum().backward()
-    assert all(p.grad is not None for p in model.parameters())
 
 
 # ---------------------------------------------------------------- weights of labels

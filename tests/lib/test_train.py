@@ -13,12 +13,10 @@ from dgm import heads, models, nets, objectives, plots
 from dgm.checks import check_data
 from dgm.train import (
     Step,
-    cyclical_warmup,
     fit,
     gradient_step,
     linear_warmup,
     load_checkpoint,
-    sigmoid_warmup,
 )
 
 pytestmark = pytest.mark.usefixtures("cpu")
@@ -386,11 +384,10 @@ def test_looking_for_the_cause_draws_nothing(batches):
     assert torch.equal(torch.get_rng_state(), expected)
 
 
-@pytest.mark.parametrize("schedule", [linear_warmup, sigmoid_warmup, cyclical_warmup])
 @pytest.mark.parametrize("steps", [0, -5, float("nan")])
-def test_a_warmup_of_no_steps(schedule, steps):
+def test_a_warmup_of_no_steps(steps):
     with pytest.raises(ValueError, match=f"steps: got {steps}"):
-        schedule(0, steps)
+        linear_warmup(0, steps)
 
 
 def test_a_picture_of_a_history(batches):

@@ -27,7 +27,8 @@ class ConditionalVAE(FromArchitecture, nn.Module):
     Args:
         encoder: maps x, (B, *shape), and one-hot labels, (B, classes), to q(z | x, y).
         decoder: maps z, (..., B, latent), and one-hot labels to p(x | z, y).
-        prior: maps one-hot labels to p(z | y), batch shape (B,).
+        prior: maps one-hot labels to p(z | y), batch shape (B,). A head learns a prior of its own
+            for each label: `heads.DiagonalNormal(classes, latent)`.
         shape: the event shape.
         classes: number of classes.
 
@@ -95,9 +96,10 @@ class ConditionalVAE(FromArchitecture, nn.Module):
         classes: int = 10,
         posterior: Callable[..., nn.Module] = heads.DiagonalNormal,
         likelihood: Callable[..., nn.Module] = heads.Bernoulli,
-        learned_prior: bool = False,
     ) -> Self:
         """Both networks from one architecture, each with a head on top and the label below.
+
+        The prior is the same for all labels, the one that `VAE.of` takes.
 
         The label joins a code at its end, and an event as the architecture says: at the end of the
         flattened event, or as planes beside an image's channels.
@@ -105,8 +107,6 @@ class ConditionalVAE(FromArchitecture, nn.Module):
         Args:
             architecture, shape, latent, posterior, likelihood: as in `VAE.of`.
             classes: number of classes.
-            learned_prior: p(z | y) is of the posterior's kind, with parameters of its own for each
-                class, learned with the decoder. By default it is the same p(z) for all.
         """
         shape, latent = event_shape(shape), latent_size(latent)
         beside, classes = architecture.beside, integer("classes", classes)
@@ -114,10 +114,7 @@ class ConditionalVAE(FromArchitecture, nn.Module):
         up = architecture.decoder(BesideVector.joined(latent, classes), shape)
         encoder = nn.Sequential(down, posterior(down.out_features, latent))
         decoder = nn.Sequential(up, likelihood(up.out_features, shape))
-        if learned_prior:
-            prior = posterior(classes, latent)  # on one-hot labels: a row of parameters per class
-        else:
-            prior = SamePrior(prior_of(posterior, latent))
+        prior = SamePrior(prior_of(posterior, latent))
         return cls(beside(encoder, shape), BesideVector(decoder, latent), prior, shape, classes)
 
 

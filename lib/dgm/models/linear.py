@@ -1,6 +1,5 @@
 """Linear models: solved in closed form, and therefore the yardstick of all others."""
 
-import copy
 import math
 from collections.abc import Sequence
 
@@ -104,8 +103,8 @@ class PPCA(nn.Module):
     posterior N(M^-1 W^T (x - mu), sigma^2 M^-1) with M = W^T W + sigma^2 I, and the maximum of the
     likelihood (`fit`). EM (`e_step`, `m_step`) and gradient ascent get there step by step.
 
-    The density depends on W through W W^T alone. Turning the codes, `rotated`, changes nothing that
-    data could tell.
+    The density depends on W through W W^T alone. With W R in its place, R a rotation, the codes
+    turn and nothing changes that data could tell.
 
     Args:
         shape: event shape; images are flattened.
@@ -263,31 +262,6 @@ class PPCA(nn.Module):
         self.weight.copy_(weight)
         self.mean.copy_(x.mean(0) - weight @ z.mean(0))
         self.log_variance.copy_(variance.clamp_min(self._least_variance(flat)).log())
-
-    @torch.no_grad()
-    def rotated(self, rotation: Tensor) -> "PPCA":
-        """The model with W R in place of W: other codes, R^T z for z, and the same p(x).
-
-        Args:
-            rotation: R, (latent, latent), orthogonal.
-
-        Raises:
-            ValueError: R is not orthogonal.
-
-        >>> ppca = PPCA((3,), latent=2)
-        >>> swapped = ppca.rotated(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
-        >>> x = torch.randn(5, 3)
-        >>> torch.allclose(ppca.log_prob(x), swapped.log_prob(x), atol=1e-5)
-        True
-        """
-        shape = (self.latent, self.latent)
-        if rotation.shape != shape or not torch.allclose(
-            rotation @ rotation.T, _identity(rotation), atol=1e-5
-        ):
-            raise ValueError(f"rotation: expected an orthogonal matrix of shape {shape}")
-        other = copy.deepcopy(self)
-        other.weight.copy_(self.weight @ rotation)
-        return other
 
     def _least_variance(self, flat: Tensor) -> float:
         """What sigma^2 may not fall below for data (N, D)."""

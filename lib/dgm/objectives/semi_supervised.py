@@ -67,6 +67,7 @@ def unlabelled_bound(model, x: Tensor, estimator: Callable = pathwise) -> Tensor
     >>> unlabelled_bound(M2.mlp((1, 8, 8)), torch.ones(5, 1, 8, 8)).shape
     torch.Size([5])
     """
+    check_examples(model, x)
     q = model.classify(x)
     return (q.probs.T * bounds_of_labels(model, x, estimator)).sum(0) + q.entropy()
 

@@ -8,7 +8,7 @@ drawn.
 
 # the names with an underscore serve dgm.figures, whose drawings look like these
 from ._base import COLORS, MARKERS, _classes, _color, _require_plane, use_style
-from .codes import latent_scatter, pca_view, stacked_histograms
+from .codes import latent_scatter, stacked_histograms
 from .curves import history
 from .decoded import interpolation, manifold, neighbours, slerp
 from .images import grid, rows, side_by_side
@@ -27,7 +27,6 @@ __all__ = [
     "latent_scatter",
     "manifold",
     "neighbours",
-    "pca_view",
     "rows",
     "side_by_side",
     "slerp",

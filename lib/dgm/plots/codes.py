@@ -30,24 +30,6 @@ def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str] | None 
     return ax
 
 
-def pca_view(codes: Tensor, labels: Tensor, classes: Sequence[str] | None = None, ax=None):
-    """Codes of any dimension, projected on their first two principal components.
-
-    Args:
-        codes: (N, latent), latent of at least 2.
-        labels, classes: as in `latent_scatter`.
-    """
-    from ..models.linear import PCA
-
-    with codes.device:  # torch's default may be another
-        pca = PCA(codes.shape[1:], latent=2).to(codes.dtype).fit(codes)
-    ax = latent_scatter(pca.encode(codes), labels, classes, ax)
-    share = pca.eigenvalues[:2] / pca.eigenvalues.sum()
-    ax.set_xlabel(f"first principal component ({share[0]:.0%} of the variance)")
-    ax.set_ylabel(f"second ({share[1]:.0%})")
-    return ax
-
-
 def stacked_histograms(
     codes: Tensor, labels: Tensor, classes: Sequence[str] | None = None, bins: int = 40
 ):

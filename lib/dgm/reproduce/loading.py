@@ -63,7 +63,7 @@ class Record:
 
     @property
     def updates(self) -> Tensor:
-        """(T,), where the curves have their points."""
+        """Where the curves have their points, (T,)."""
         return torch.tensor(self["updates"])
 
     def curves(self, setting: str, metric: str) -> Tensor:

@@ -13,7 +13,7 @@ from .em import em_step
 from .learner import Learner
 from .loop import History, fit
 from .randomness import own_random_state
-from .schedules import cyclical_warmup, linear_warmup, sigmoid_warmup
+from .schedules import linear_warmup
 from .steps import Step, gradient_step
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "Learner",
     "Step",
     "adversarial_step",
-    "cyclical_warmup",
     "em_step",
     "fit",
     "gradient_step",
@@ -30,6 +29,5 @@ __all__ = [
     "own_random_state",
     "rank",
     "save_checkpoint",
-    "sigmoid_warmup",
     "world_size",
 ]

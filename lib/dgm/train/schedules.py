@@ -10,8 +10,6 @@ Any function of t will do, `lambda t: 0.5 if t < 1000 else 1.0`. While beta is b
 objective is no bound of log p(x).
 """
 
-import math
-
 
 def linear_warmup(t: int, steps: int) -> float:
     """From 0 to 1 in a straight line over `steps` updates, then 1.
@@ -22,36 +20,6 @@ def linear_warmup(t: int, steps: int) -> float:
     >>> [linear_warmup(t, steps=1000) for t in (0, 250, 1000, 5000)]
     [0.0, 0.25, 1.0, 1.0]
     """
-    return min(1.0, t / _positive(steps))
-
-
-def sigmoid_warmup(t: int, steps: int) -> float:
-    r"""$\sigma(10 \, t / \text{steps} - 5)$: slowly, then fast, then slowly, half-way at steps / 2.
-
-    Source: Bowman et al. (2016), arXiv:1511.06349, Generating Sentences from a Continuous Space,
-    section 3.1.
-
-    >>> [round(sigmoid_warmup(t, steps=1000), 4) for t in (0, 500, 1000)]
-    [0.0067, 0.5, 0.9933]
-    """
-    return 1 / (1 + math.exp(5 - 10 * min(1.0, t / _positive(steps))))
-
-
-def cyclical_warmup(t: int, steps: int) -> float:
-    """A linear warm-up over the first half of every cycle of `steps` updates, 1 in its second half.
-
-    Each return to 0 lets the code be used anew.
-
-    Source: Fu et al. (2019), arXiv:1903.10145, Cyclical Annealing Schedule: A Simple Approach to
-    Mitigating KL Vanishing.
-
-    >>> [cyclical_warmup(t, steps=1000) for t in (0, 250, 500, 999, 1000, 1250)]
-    [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
-    """
-    return min(1.0, 2 * (t % _positive(steps)) / steps)
-
-
-def _positive(steps: float) -> float:
     if not steps > 0:
         raise ValueError(f"steps: got {steps}, expected a positive number")
-    return steps
+    return min(1.0, t / steps)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...checks import integer, sizes
+from ...checks import integer, readable, sizes
 from ...nets import ClassEmbedding
 from .base import Autoregressive, permutation
 
@@ -114,9 +114,10 @@ class MADE(Autoregressive):
         It is a good model if the network was trained for that order too: see
         `dgm.objectives.order_agnostic`.
         """
-        order = torch.tensor(permutation(order, len(self.order)), device=self.order.device)
+        if not isinstance(order, Tensor) or readable(order):
+            order = torch.tensor(permutation(order, len(self.order)), device=self.order.device)
         other = copy.copy(self)  # shallow: the parameters are the same ones
-        other._buffers = {**self._buffers, "order": order}
+        other._buffers = {**self._buffers, "order": order.to(self.order.device)}
         return other
 
     def random_order(self) -> Tensor:
