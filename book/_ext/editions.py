@@ -19,6 +19,7 @@ from computed_text import computed_values
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from pybtex.database import BibliographyData, Entry, parse_file
 from sphinx.application import Sphinx
+from static_site import facts
 
 from dgm.assignment.edition import edition
 from dgm.assignment.plain import Page, plain
@@ -27,8 +28,9 @@ BRANCH = "notebooks"
 COLAB = "https://colab.research.google.com/github"
 INTRODUCTION = """\
 This notebook is a chapter of a book: [read it there]({page}), with its figures to play with. Here \
-you can run it and change it. Where the library of the course is missing, as on Colab and Kaggle, \
-the next cell fetches it: a minute, once per session."""
+you can run it and change it. Numbers in the text are the page's, computed on {data}; the code takes \
+the data set that the variable `DGM_DATASET` names, or else the digits. Where the library of the \
+course is missing, as on Colab and Kaggle, the next cell fetches it: a minute, once per session."""
 INSTALL = """\
 # Fetch the course's library where it is missing (on Colab, on Kaggle).
 import importlib.util
@@ -74,7 +76,9 @@ def for_anywhere(source: Path, page: Page, app: Sphinx) -> nbformat.NotebookNode
     for cell in made.cells:
         if cell.cell_type == "markdown":
             cell.source = plain(cell.source, page)
-    introduction = INTRODUCTION.format(page=f"{page.address}{page.name}.html")
+    introduction = INTRODUCTION.format(
+        page=f"{page.address}{page.name}.html", data=facts()["Data set"]
+    )
     install = INSTALL.format(repository=repository(app), commit=commit(source.parent) or BRANCH)
     made.cells[1:1] = [
         new_markdown_cell(introduction, id="where"),

@@ -130,4 +130,5 @@ def digest(notebook: NotebookNode) -> str:
 
 
 if __name__ == "__main__":
-    print(*place(), sep="\n", file=sys.stderr)
+    for line in place():
+        print(line, file=sys.stderr)
