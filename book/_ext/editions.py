@@ -28,9 +28,10 @@ BRANCH = "notebooks"
 COLAB = "https://colab.research.google.com/github"
 INTRODUCTION = """\
 This notebook is a chapter of a book: [read it there]({page}), with its figures to play with. Here \
-you can run it and change it. Numbers in the text are the page's, computed on {data}; the code takes \
-the data set that the variable `DGM_DATASET` names, or else the digits. Where the library of the \
-course is missing, as on Colab and Kaggle, the next cell fetches it: a minute, once per session."""
+you can run it and change it. Numbers in the text are the page's, computed on {data}; the code \
+takes the data set that the variable `DGM_DATASET` names, or else the digits. Where the library of \
+the course is missing, as on Colab and Kaggle, the next cell fetches it: a minute, once per \
+session."""
 INSTALL = """\
 # Fetch the course's library where it is missing (on Colab, on Kaggle).
 import importlib.util

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from chapter_runs import contents, digest, packages
 from sphinx.application import Sphinx
@@ -29,20 +30,22 @@ logger = logging.getLogger(__name__)
 # ---------------------------------------------------------------- one build after the other
 
 
+LOCKS: dict[Path, TextIO] = {}  # of this process; a build that is interrupted leaves its own
+
+
 def wait_for_others(app: Sphinx, config: Config) -> None:
-    """The lock is a process's: one build after another does not wait for itself."""
-    folder = Path(app.outdir).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    app.build_lock = (folder / "lock").open("w")
+    path = Path(app.outdir).parent / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = LOCKS[path] = LOCKS.get(path) or path.open("w")
     try:
-        fcntl.lockf(app.build_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         logger.info("another build is at work here: waiting for its end")
-        fcntl.lockf(app.build_lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def let_others(app: Sphinx, exception: Exception | None) -> None:
-    app.build_lock.close()
+    LOCKS.pop(Path(app.outdir).parent / "lock").close()
 
 
 def clean(app: Sphinx) -> Path:
