@@ -19,6 +19,7 @@ from computed_text import computed_values
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from pybtex.database import BibliographyData, Entry, parse_file
 from sphinx.application import Sphinx
+from static_site import facts
 
 from dgm.assignment.edition import edition
 from dgm.assignment.plain import Page, plain
@@ -27,8 +28,10 @@ BRANCH = "notebooks"
 COLAB = "https://colab.research.google.com/github"
 INTRODUCTION = """\
 This notebook is a chapter of a book: [read it there]({page}), with its figures to play with. Here \
-you can run it and change it. Where the library of the course is missing, as on Colab and Kaggle, \
-the next cell fetches it: a minute, once per session."""
+you can run it and change it. Numbers in the text are the page's, computed on {data}; the code \
+takes the data set that the variable `DGM_DATASET` names, or else the digits. Where the library of \
+the course is missing, as on Colab and Kaggle, the next cell fetches it: a minute, once per \
+session."""
 INSTALL = """\
 # Fetch the course's library where it is missing (on Colab, on Kaggle).
 import importlib.util
@@ -59,6 +62,7 @@ def write_editions(app: Sphinx, exception: Exception | None) -> None:
                 values=computed_values(app.env).get(name, {}),
                 numbers=numbers,
                 cite=citer(app),
+                sections=sections(app, name),
             )
             made = for_anywhere(source, page, app)
             target = Path(app.outdir, "_sources", f"{name}.ipynb")
@@ -73,7 +77,9 @@ def for_anywhere(source: Path, page: Page, app: Sphinx) -> nbformat.NotebookNode
     for cell in made.cells:
         if cell.cell_type == "markdown":
             cell.source = plain(cell.source, page)
-    introduction = INTRODUCTION.format(page=f"{page.address}{page.name}.html")
+    introduction = INTRODUCTION.format(
+        page=f"{page.address}{page.name}.html", data=facts()["Data set"]
+    )
     install = INSTALL.format(repository=repository(app), commit=commit(source.parent) or BRANCH)
     made.cells[1:1] = [
         new_markdown_cell(introduction, id="where"),
@@ -93,6 +99,12 @@ def numbered(app: Sphinx) -> dict[str, str]:
         for labels in kinds.values()
         for label, number in labels.items()
     }
+
+
+def sections(app: Sphinx, page: str) -> dict[str, str]:
+    """The titles of a page's sections, by their part of its address."""
+    slugs = app.env.metadata[page].get("myst_slugs", {})
+    return {slug: title for slug, (_, _, title) in slugs.items()}
 
 
 def citer(app: Sphinx) -> Callable[[str, bool], str]:

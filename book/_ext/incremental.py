@@ -3,7 +3,7 @@
 Sphinx makes a page again when its source changed. What else a page depends on stands here:
 
 - The extensions, the library, the versions, the bibliography: all pages are read again.
-- Titles, numbers and labels, which other pages show: all pages are written again.
+- Titles, numbers, labels and the parts' names, which other pages show: all are written again.
 - A build that was interrupted, failed or warned: the next one begins from nothing, so that it says
   again what is wrong. Of the chapters' runs, those that came to their end are kept.
 - Two builds at once: the second waits.
@@ -82,7 +82,8 @@ def shared(env: BuildEnvironment) -> str:
     numbers = [env.toc_secnumbers, env.toc_fignumbers, env.toctree_includes]
     parts = [titles, *numbers, std["labels"], std["anonlabels"], math["objects"]]
     ordered = [sorted(part.items()) for part in parts]
-    return hashlib.sha256(repr(ordered).encode()).hexdigest()
+    parts_named = env.tocs[env.config.root_doc].pformat()  # what the parts are called
+    return hashlib.sha256(repr([ordered, parts_named]).encode()).hexdigest()
 
 
 def pages_to_write(app: Sphinx, env: BuildEnvironment) -> set[str]:

@@ -256,6 +256,7 @@ def test_the_longest_come_first_and_share_the_cores(tmp_path, monkeypatch):
         assert threads == {"OMP_NUM_THREADS": "2"} and len(at_once) <= 2
         await asyncio.sleep(0.01)
         at_once.remove(path.stem)
+        target.touch()
 
     monkeypatch.setattr(chapter_runs, "in_a_process", run)
     short, long = write(tmp_path / "book", a=notebook("x = 1"), b=notebook("x = 1\n" * 9))
@@ -311,6 +312,13 @@ def test_pages_show_runs_and_only_what_changed_is_run_again(tmp_path, ran):
 
     _, pages = book(tmp_path, b="y = 2")
     assert ran[2:] == ["b"] and "y = 2 on digits" in pages["b"]
+
+
+def test_a_part_that_is_called_otherwise_is_so_in_every_sidebar(tmp_path, ran):
+    for caption in ("Foundations", "Beginnings"):
+        index = INDEX.replace("{toctree}\n", f"{{toctree}}\n:caption: {caption}\n\n")
+        _, pages = book(tmp_path, **{"index.md": index})
+        assert caption in pages["a"] and caption in pages["b"]
 
 
 def test_a_page_follows_the_data_set_there_and_back(tmp_path, ran, monkeypatch):

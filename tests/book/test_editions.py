@@ -44,7 +44,7 @@ class Anything(dict):
         return True
 
 
-ANY_PAGE = Page("https://a.org/", "05-vae", Anything(), Anything(), lambda key, named: key)
+ANY_PAGE = Page("https://a.org/", "05-vae", Anything(), Anything(), sections=Anything())
 
 # ---------------------------------------------------------------- what it holds
 
@@ -145,6 +145,24 @@ def test_what_the_build_knows_takes_the_place_of_roles():
     assert plain("```python\nf({eq}`eq-a`)\n```", page) == "```python\nf({eq}`eq-a`)\n```"
 
 
+def test_directives_beside_code_are_no_code():
+    text = "```{figure} a.svg\nSee.\n```\n\n```python\nx\n```\n\n```{figure} b.svg\nToo.\n```"
+    shown = plain(text, ANY_PAGE)
+    assert "{figure}" not in shown and "```python\nx\n```" in shown
+    assert re.findall(r"_images/(\w)\.svg", shown) == ["a", "b"]
+
+
+def test_a_link_to_a_section_shows_its_title():
+    page = Page("https://a.org/", "05-vae", sections={"the-score": "The score"})
+    assert plain("[](#the-score)", page) == "[The score](https://a.org/05-vae.html#the-score)"
+
+
+def test_the_title_of_a_disclosure_is_html():
+    text = ":::{admonition} Is `f(x * y)` *true* of $q^*$, `x * z`?\n:class: dropdown\n\nNo.\n:::"
+    title = "Is <code>f(x * y)</code> <em>true</em> of $q^*$, <code>x * z</code>?"
+    assert f"<summary>{title}</summary>" in plain(text, ANY_PAGE)
+
+
 def cite(key, named):
     return f"{key.upper()} said (1999)" if named else f"{key.upper()}, 1999"
 
@@ -167,6 +185,14 @@ def test_a_work_is_cited_with_its_address():
     assert authors(many) == "van Dyk et al."
     assert [link(one), link(two)] == ["https://doi.org/10.1/x", "https://arxiv.org/abs/1312.6114"]
     assert link(many) == ""
+
+
+def test_a_chapter_that_reads_others_finds_them_from_anywhere(tmp_path, monkeypatch):
+    cells = sources(read(BOOK / "09-autoregressive.ipynb"), "code")
+    (reading,) = (cell for cell in cells if "def prose" in cell)
+    monkeypatch.chdir(tmp_path)  # as on Colab
+    exec(f"import dgm, json, re\nfrom pathlib import Path\n{reading}", names := {})
+    assert len(names["chapters"]) == 8 and len(names["text"]) > 50_000
 
 
 # ---------------------------------------------------------------- at a desk

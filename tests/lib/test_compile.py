@@ -186,6 +186,15 @@ def test_a_schedule_is_followed_and_compiled_once():
     assert len(made) == 1
 
 
+def test_a_schedule_of_integers_is_compiled_for_each(capsys):
+    more = {"schedules": {"k": lambda t: 1 + t // 2}, "updates": 4}
+    torch.testing.assert_close(
+        path(mlp, objectives.iwae, binary, "aot_eager", **more),
+        path(mlp, objectives.iwae, binary, **more),
+    )
+    assert "goes on without" not in capsys.readouterr().err
+
+
 def test_bf16_is_compiled(capsys):
     arguments = conv, objectives.elbo, binary
     more = {"precision": "bf16", "updates": 2}

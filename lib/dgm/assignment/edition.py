@@ -23,8 +23,8 @@ from .chapter import BOOK
 HINT = f"""\
 :::{{note}} Your copy
 This is the reader's edition of the chapter: change what you like. An exercise is solved where its \
-cell says `{UNSOLVED}`. The cell below tests your answer, a solution stands behind a disclosure, \
-and the last cell of the notebook counts what passes.
+cell says `{UNSOLVED}`. The tests below it say what they find, and the last cell of the notebook \
+counts what passes.
 :::"""
 COUNT = "## Your exercises\n\nRun this cell to see which exercises pass their tests."
 IMPORT = "from dgm.notebook import exercise, exercises"
@@ -130,4 +130,5 @@ def digest(notebook: NotebookNode) -> str:
 
 
 if __name__ == "__main__":
-    print(*place(), sep="\n", file=sys.stderr)
+    for line in place():
+        print(line, file=sys.stderr)

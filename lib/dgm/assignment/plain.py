@@ -15,11 +15,12 @@ FENCE = re.compile(
 )
 OPTION = re.compile(r":([\w-]+):[ \t]*(.*)\n")
 FRONT = re.compile(r"---\n((?:.*\n)*?)---\n")
-CODE = re.compile(r"^`{3}(?!\{)(?:.*\n)*?`{3}[ \t]*$", re.M)
+CODE = re.compile(r"^`{3}(?P<directive>\{)?(?:.*\n)*?`{3}[ \t]*$", re.M)
 DISPLAY = re.compile(r"\$\$(.+?)\$\$(?:[ ]?\(([\w-]+)\))?", re.S)
 ROLE = re.compile(r"\{([\w:-]+)\}`([^`]*)`")
 TARGET = re.compile(r"^\(([\w-]+)\)=\n(\*\*Figure\.\*\*)?", re.M)
 LINK = re.compile(r"\]\(([\w/-]+)\.(?:ipynb|md)(#[\w-]+)?\)")
+SECTION = re.compile(r"\[\]\(#([\w-]+)\)")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Page:
         numbers: of equations and figures, by label: "5.3".
         cite: a citation of one work as a sentence has it, from its key and whether the sentence
             names the authors.
+        sections: the titles of this page's sections, which links to them show, by address.
     """
 
     address: str
@@ -40,6 +42,7 @@ class Page:
     values: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, str] = field(default_factory=dict)
     cite: Callable[[str, bool], str] = lambda key, named: key
+    sections: dict[str, str] = field(default_factory=dict)
 
 
 def plain(text: str, page: Page) -> str:
@@ -52,6 +55,8 @@ def plain(text: str, page: Page) -> str:
     code: list[str] = []
 
     def put_away(match: re.Match) -> str:
+        if match["directive"]:  # it has the same fence
+            return match[0]
         code.append(match[0])
         return f"\0{len(code) - 1}\0"
 
@@ -60,6 +65,7 @@ def plain(text: str, page: Page) -> str:
     text = DISPLAY.sub(lambda match: display(*match.groups(), page), text)
     text = ROLE.sub(lambda match: role(*match.groups(), page), text)
     text = TARGET.sub(lambda match: target(*match.groups(), page), text)
+    text = SECTION.sub(lambda match: f"[{page.sections[match[1]]}](#{match[1]})", text)
     text = LINK.sub(lambda match: f"]({page.address}{match[1]}.html{match[2] or ''})", text)
     text = text.replace("](#", f"]({page.address}{page.name}.html#")
     return re.sub("\0(\\d+)\0", lambda match: code[int(match[1])], text)
@@ -94,6 +100,9 @@ def directive(match: re.Match, page: Page) -> str:
 
 
 def disclosure(title: str, body: str) -> str:
+    """The title stands within HTML, where no Markdown is understood, though formulas are."""
+    title = re.sub(r"`([^`]+)`", r"<code>\1</code>", title)
+    title = re.sub(r"\*([\w ]+)\*", r"<em>\1</em>", title)
     return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
+from numbers import Integral
 from typing import Any, Protocol
 
 import torch
@@ -83,8 +84,9 @@ class gradient_step(Step):
     gradients are clipped, `"gradient_norm"`, before clipping. A checkpoint is complete (parameters,
     average, optimiser, scheduler, number of updates `t`, random state): a run that is saved and
     resumed takes the same path, schedules included, as one that was never stopped. An objective may
-    have a state too, a buffer of examples for instance: it, or what `partial` gives it, then has
-    `state_dict` and `load_state_dict`, and is saved and restored with the rest.
+    have a state too, a buffer of examples for instance: it, the object whose method it is, or what
+    `partial` gives it, then has `state_dict` and `load_state_dict`, and is saved and restored with
+    the rest.
 
     Raises:
         ValueError: a bad argument, among them optimisers and schedulers whose `step` must be given
@@ -140,9 +142,14 @@ class gradient_step(Step):
 
     def _scheduled(self, device: torch.device) -> dict[str, float | Tensor]:
         values = {name: value(self.t) for name, value in self.schedules.items()}
-        if self.compiled:  # a number would be a constant of the program: compiled anew for each
-            return {name: torch.tensor(value, device=device) for name, value in values.items()}
-        return values
+        if not self.compiled:
+            return values
+        # a number is a constant of the program, which is compiled anew for each: right for
+        # integers, such as how many draws
+        return {
+            name: value if isinstance(value, Integral) else torch.tensor(value, device=device)
+            for name, value in values.items()
+        }
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -169,15 +176,17 @@ class gradient_step(Step):
 
 
 def with_state(name: str, objective: Callable) -> dict[str, Any]:
-    """What of an objective has a state, by name: itself, or what `partial` gives it.
+    """What of an objective has a state: itself, whose method it is, or what `partial` gives it.
 
     >>> with_state("objective", partial(lambda model, x, critic: x, critic=nn.Linear(2, 1)))
     {'objective.critic': Linear(in_features=2, out_features=1, bias=True)}
     """
-    parts = {name: objective}
+    given = {}
     if isinstance(objective, partial):
         given = dict(enumerate(objective.args)) | objective.keywords
-        parts = {name: objective.func} | {f"{name}.{key}": part for key, part in given.items()}
+        objective = objective.func
+    parts = {name: getattr(objective, "__self__", objective)}
+    parts |= {f"{name}.{key}": part for key, part in given.items()}
     return {key: part for key, part in parts.items() if _has_state(part)}
 
 
