@@ -66,11 +66,11 @@ def state(path: Path) -> list[object]:
 
 def data_files(book: Path) -> list[list[object]]:
     """The files that a data set may be loaded from. A download brings the same bytes every time."""
-    from dgm.data import _folder
+    from dgm.data import folder
 
     # relative to the book, where chapters run
     named = book / Path(os.environ.get("DGM_DATASET") or "digits").expanduser()
-    paths = sorted((book / _folder()).glob("*.npz"))
+    paths = sorted((book / folder()).glob("*.npz"))
     return [state(path) for path in ([named] if named.is_file() else []) + paths]
 
 

@@ -40,8 +40,9 @@ import sys
 
 if importlib.util.find_spec("dgm") is None:
     for command in (
-        ["git", "clone", "--quiet", "{repository}", "course"],
-        ["git", "-C", "course", "checkout", "--quiet", "{commit}"],
+        ["git", "init", "--quiet", "course"],
+        ["git", "-C", "course", "fetch", "--quiet", "--depth=1", "{repository}", "{commit}"],
+        ["git", "-C", "course", "checkout", "--quiet", "FETCH_HEAD"],
         [sys.executable, "-m", "pip", "install", "--quiet", "--editable", "course[notebooks]"],
     ):
         subprocess.run(command, check=True)
@@ -80,7 +81,7 @@ def for_anywhere(source: Path, page: Page, app: Sphinx) -> nbformat.NotebookNode
     introduction = INTRODUCTION.format(
         page=f"{page.address}{page.name}.html", data=facts()["Data set"]
     )
-    install = INSTALL.format(repository=repository(app), commit=commit(source.parent) or BRANCH)
+    install = INSTALL.format(repository=repository(app), commit=commit(source.parent) or "HEAD")
     made.cells[1:1] = [
         new_markdown_cell(introduction, id="where"),
         new_code_cell(install, id="install"),

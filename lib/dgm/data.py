@@ -278,12 +278,12 @@ def load(name=None, device=None) -> Dataset:
     classes = _CLASSES[name]
     if name == "digits":
         return _image_dataset(name, _digits(), device, source=name, levels=17, classes=classes)
-    path = _folder() / f"{name}.npz"
+    path = folder() / f"{name}.npz"
     arrays = _npz.read(path) if path.exists() else _download.load(name, path.parent)
     return _image_dataset(name, arrays, device, source=path, classes=classes)
 
 
-def _folder() -> Path:
+def folder() -> Path:
     """The data folder: DGM_DATA, else `dgm` in the user's cache folder."""
     if os.environ.get("DGM_DATA"):
         return Path(os.path.expanduser(os.environ["DGM_DATA"]))

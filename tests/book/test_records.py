@@ -29,7 +29,7 @@ def quick_records():
 
 def at_hand(name: str) -> bool:
     """Whether a data set need not be downloaded."""
-    files = (data._folder() / f"{name}.npz", data._folder() / name.upper())
+    files = (data.folder() / f"{name}.npz", data.folder() / name.upper())
     return name == "digits" or any(file.exists() for file in files)
 
 

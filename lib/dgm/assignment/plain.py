@@ -96,7 +96,7 @@ def directive(match: re.Match, page: Page) -> str:
         return disclosure(title, body)
     if name in ("admonition", "note"):
         return quotation(title, body)
-    return f"({title}: see [the page]({page.address}{page.name}.html).)"  # made by the build
+    return f"(What stands here is on [the page]({page.address}{page.name}.html).)"  # by the build
 
 
 def disclosure(title: str, body: str) -> str:

@@ -37,7 +37,7 @@ def batch_size() -> int:
 def mnist_is_here() -> bool:
     """Whether MNIST lies in the data folder; the bench downloads nothing."""
     files = "mnist.npz", "MNIST/raw/train-images-idx3-ubyte"
-    return any((data._folder() / file).exists() for file in files)
+    return any((data.folder() / file).exists() for file in files)
 
 
 def images(n: int, place) -> data.Split:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import plots
+from ..plots.base import color_of, present_classes, require_plane
 from . import _network
 from ._formats import to_base64, to_pixels
 
@@ -79,7 +80,7 @@ def latent_plane(
     if len(packed.weights) * 4 / 3 > limit / 2:  # base64 takes 4 bytes for 3
         packed = _network.pack(decoder, "int8")
     shape, error = _compare(decoder, packed, low, side, shape)
-    names = [name for _, name in plots._classes(labels, classes)]
+    names = [name for _, name in present_classes(labels, classes)]
     position = {int(c): i for i, c in enumerate(labels.unique())}
     kept = _thin((codes - low) / side)
     spec = {
@@ -101,7 +102,7 @@ def latent_plane(
 
 
 def _check(codes: Tensor, labels: Tensor, classes, reach) -> None:
-    plots._require_plane("codes", codes)
+    require_plane("codes", codes)
     if len(codes) == 0 or not codes.isfinite().all():
         raise ValueError(f"codes: got {len(codes)}, expected at least one and finite numbers")
     if labels.shape != codes.shape[:1]:
@@ -160,7 +161,7 @@ def _class_list(labels: Tensor, names: list[str]) -> list[dict]:
         {
             "name": name,
             "glyph": name if len(name) == 1 else GLYPHS[int(c) % len(GLYPHS)],
-            **{theme: _readable(plots._color(int(c)), g) for theme, g in GROUNDS.items()},
+            **{theme: _readable(color_of(int(c)), g) for theme, g in GROUNDS.items()},
         }
         for c, name in zip(labels.unique(), names, strict=True)
     ]

@@ -7,7 +7,7 @@ drawn.
 """
 
 # the names with an underscore serve dgm.figures, whose drawings look like these
-from ._base import COLORS, MARKERS, _classes, _color, _require_plane, use_style
+from .base import COLORS, MARKERS, use_style
 from .codes import latent_scatter, stacked_histograms
 from .curves import history
 from .decoded import interpolation, manifold, neighbours, slerp
@@ -17,9 +17,6 @@ from .plane import compare_2d
 __all__ = [
     "COLORS",
     "MARKERS",
-    "_classes",
-    "_color",
-    "_require_plane",
     "compare_2d",
     "grid",
     "history",

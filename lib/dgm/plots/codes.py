@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ._base import MARKERS, _axes, _classes, _color, _numpy, _require_plane
+from .base import MARKERS, _axes, _numpy, color_of, present_classes, require_plane
 
 
 def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str] | None = None, ax=None):
@@ -17,15 +17,15 @@ def latent_scatter(codes: Tensor, labels: Tensor, classes: Sequence[str] | None 
         labels: (N,), integers.
         classes: names of the classes; by default their numbers.
     """
-    _require_plane("codes", codes)
+    require_plane("codes", codes)
     ax = _axes(ax)
-    for c, name in _classes(labels, classes):
+    for c, name in present_classes(labels, classes):
         chosen = _numpy(codes[labels == c])
         marker = f"${name}$" if len(name) == 1 else MARKERS[c % len(MARKERS)]
-        ax.scatter(*chosen.T, s=18, marker=marker, color=_color(c), linewidths=0.3, label=name)
+        ax.scatter(*chosen.T, s=18, marker=marker, color=color_of(c), linewidths=0.3, label=name)
     ax.set_xlabel("$z_1$")
     ax.set_ylabel("$z_2$")
-    if any(len(name) > 1 for _, name in _classes(labels, classes)):
+    if any(len(name) > 1 for _, name in present_classes(labels, classes)):
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
@@ -41,12 +41,12 @@ def stacked_histograms(
     """
     import matplotlib.pyplot as plt
 
-    groups = _classes(labels, classes)
+    groups = present_classes(labels, classes)
     n = codes.shape[1]
     _, axes = plt.subplots(1, n, figsize=(3.2 * n, 2.8), squeeze=False, sharey=True)
     for j, ax in enumerate(axes[0]):
         values = [_numpy(codes[labels == c, j]) for c, _ in groups]
-        colors = [_color(c) for c, _ in groups]
+        colors = [color_of(c) for c, _ in groups]
         ax.hist(values, bins, stacked=True, color=colors, label=[name for _, name in groups])
         ax.set_xlabel(f"$z_{{{j + 1}}}$")
     axes[0, 0].set_ylabel("examples")

@@ -1,6 +1,6 @@
 """Numbers against epochs."""
 
-from ._base import _axes
+from .base import _axes
 
 
 def history(history, ax=None):

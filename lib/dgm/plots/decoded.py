@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..protocols import LatentVariable, given
-from ._base import _axes, _mosaic, _show
+from .base import _axes, _mosaic, _show
 from .images import grid, rows
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from ._base import _axes, _mosaic, _show
+from .base import _axes, _mosaic, _show
 
 
 def grid(images: Tensor, columns: int | None = None, ax=None):

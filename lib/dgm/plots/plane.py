@@ -4,7 +4,7 @@ import torch
 
 from ..evaluate import mean_log_prob
 from ..protocols import Tractable
-from ._base import COLORS, _numpy, _panels
+from .base import COLORS, _numpy, _panels
 
 
 @torch.no_grad()

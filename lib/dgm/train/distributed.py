@@ -31,6 +31,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from .._device import device
+from ..checks import examples
 from .checkpoints import load_run_state, run_state
 from .randomness import random_state, set_random_state
 
@@ -97,6 +98,7 @@ class Ranks:
 
         Equation: eq-shares
         """
+        batch = examples(batch)
         mine = tuple(part.tensor_split(self.world)[self.rank] for part in batch)
         self.weight = self.world * len(mine[0]) / len(batch[0])
         return mine if self.weight else tuple(part[:1] for part in batch)

@@ -89,7 +89,8 @@ def fit(
             before the first update, and is worth it on a GPU or in a long run; see `Compiled`.
         distributed: share every batch among the processes that torchrun started. All of them get
             the same parameters and history; rank 0 reads and writes the checkpoint and shows the
-            progress bar, and it is its validation that counts. Without torchrun, nothing changes.
+            progress bar, and it is its validation that counts. Without torchrun the one process
+            has all of every batch.
         seed: draw from a random state of the run's own, which starts there. Other draws of the
             program neither change the run nor are changed by it.
         progress: show a progress bar (on stderr).

@@ -92,12 +92,12 @@ def _panels(count: int):
     return axes.flat[:count]
 
 
-def _classes(labels: Tensor, classes: Sequence[str] | None) -> list[tuple[int, str]]:
+def present_classes(labels: Tensor, classes: Sequence[str] | None) -> list[tuple[int, str]]:
     present = [int(c) for c in labels.unique()]
     return [(c, str(c) if classes is None else classes[c]) for c in present]
 
 
-def _color(c: int) -> str:
+def color_of(c: int) -> str:
     return COLORS[c % len(COLORS)]
 
 
@@ -106,6 +106,6 @@ def _numpy(values: Tensor):
     return values.detach().float().cpu().numpy()
 
 
-def _require_plane(argument: str, codes: Tensor) -> None:
+def require_plane(argument: str, codes: Tensor) -> None:
     if codes.ndim != 2 or codes.shape[1] != 2:
         raise ValueError(f"{argument}: got shape {tuple(codes.shape)}, expected (N, 2)")
