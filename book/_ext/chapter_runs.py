@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -54,9 +55,13 @@ def contents(folder: Path, *patterns: str) -> dict[str, str]:
 
 
 def packages() -> list[str]:
-    """All that is installed. The course's own library counts by its files."""
-    installed = {f"{d.name} {d.version}" for d in metadata.distributions() if d.name != "dgm"}
-    return sorted(installed)
+    """All that is installed. The course's own library counts by its files.
+
+    Not what else lies on `sys.path`: setuptools puts what it brings along there when it is imported.
+    """
+    folders = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+    found = metadata.distributions(path=folders)
+    return sorted({f"{d.name} {d.version}" for d in found if d.name != "dgm"})
 
 
 def state(path: Path) -> list[object]:

@@ -197,6 +197,15 @@ def test_all_packages_count_by_their_versions():
     assert not any(line.startswith("dgm ") for line in found)
 
 
+def test_what_a_program_adds_to_its_path_does_not_count(monkeypatch, tmp_path):
+    before, vendored = PACKAGES(), tmp_path / "vendored" / "extra-1.0.dist-info"
+    vendored.mkdir(parents=True)
+    vendored.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: extra\nVersion: 1.0\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(vendored.parent)])
+    assert metadata.version("extra") == "1.0"
+    assert PACKAGES() == before
+
+
 # ---------------------------------------------------------------- running
 
 
