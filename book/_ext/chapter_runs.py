@@ -57,7 +57,7 @@ def contents(folder: Path, *patterns: str) -> dict[str, str]:
 def packages() -> list[str]:
     """All that is installed. The course's own library counts by its files.
 
-    Not what else lies on `sys.path`: setuptools puts what it brings along there when it is imported.
+    Not what else lies on `sys.path`: setuptools, once imported, adds what it brings along.
     """
     folders = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     found = metadata.distributions(path=folders)
