@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import dgm.train
-from dgm import models, objectives, reproduce
+from dgm import evaluate, models, objectives
 from dgm.data import load
 from dgm.train import fit, gradient_step
 from dgm.train.ctrl_c import CtrlC
@@ -204,7 +204,7 @@ def test_a_classifier_that_has_not_learned_everything_is_not_returned(monkeypatc
 
     monkeypatch.setattr(gradient_step, "__call__", step)
     with pytest.raises(KeyboardInterrupt):
-        reproduce.train_classifier(data, updates=20)
+        evaluate.train_classifier(data, updates=20)
     assert torch.equal(torch.get_rng_state(), before)
 
 

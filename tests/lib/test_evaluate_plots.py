@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from dgm import data, evaluate, labels, models, plots, reproduce
+from dgm import data, evaluate, labels, models, plots
 
 matplotlib.use("Agg")
 
@@ -141,7 +141,7 @@ def test_probes_learn_from_the_labelled_alone(digits, pca):
     )
     for probe in (evaluate.linear_probe, evaluate.knn):
         assert probe(pca, hidden) == probe(pca, alone) > 0.3
-    trained = [reproduce.train_classifier(d, updates=3) for d in (hidden, alone)]
+    trained = [evaluate.train_classifier(d, updates=3) for d in (hidden, alone)]
     for a, b in zip(*(model.parameters() for model in trained), strict=True):
         assert torch.equal(a, b)
 
@@ -153,7 +153,7 @@ def test_probes_without_a_label(digits, pca):
     for ask in (
         lambda: evaluate.linear_probe(pca, nothing),
         lambda: evaluate.knn(pca, nothing),
-        lambda: reproduce.train_classifier(nothing, updates=3),
+        lambda: evaluate.train_classifier(nothing, updates=3),
         lambda: labels.few(nothing.train, 10),
     ):
         with pytest.raises(ValueError, match="split: every label is -1"):

@@ -8,7 +8,7 @@ import scipy.linalg
 import scipy.stats
 import torch
 
-from dgm import data, evaluate, reproduce, toys
+from dgm import data, evaluate, toys
 from dgm.models import Critic
 from dgm.objectives import critic_logistic
 
@@ -104,17 +104,17 @@ def digits():
 def test_the_classifier_depends_on_its_seed_alone(digits):
     x = digits.test.images
     before = torch.get_rng_state()
-    one = reproduce.train_classifier(digits, updates=5)
+    one = evaluate.train_classifier(digits, updates=5)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(99)
-    again = reproduce.train_classifier(digits, updates=5)
-    other = reproduce.train_classifier(digits, updates=5, seed=1)
+    again = evaluate.train_classifier(digits, updates=5)
+    other = evaluate.train_classifier(digits, updates=5, seed=1)
     assert torch.equal(one.features(x), again.features(x, batch_size=len(x)))
     assert not torch.allclose(one.features(x), other.features(x))
 
 
 def test_features_of_a_classifier_tell_data_from_other_images(digits):
-    classifier = reproduce.train_classifier(digits, updates=150)
+    classifier = evaluate.train_classifier(digits, updates=150)
     x, y = digits.test.images, digits.test.y
     assert (classifier(x).argmax(1) == y).float().mean() > 0.85
     features = classifier.features
@@ -129,7 +129,7 @@ def test_features_of_a_classifier_tell_data_from_other_images(digits):
 
 def test_a_classifier_needs_images():
     with pytest.raises(ValueError, match="expected .channels, height, width"):
-        reproduce.train_classifier(data.load("ring", device="cpu"))
+        evaluate.train_classifier(data.load("ring", device="cpu"))
 
 
 # --- kernel two-sample test ---
@@ -294,7 +294,7 @@ def test_copying_counts_pairs():
             "queries, points: got shapes",
         ),
         (
-            lambda: reproduce.train_classifier(None, updates=0),
+            lambda: evaluate.train_classifier(None, updates=0),
             "updates: got 0, expected an integer",
         ),
     ],

@@ -23,7 +23,6 @@ from dgm.reproduce import (
     load,
     recipe,
     reproduce,
-    train_classifier,
 )
 from dgm.reproduce.records import write_model
 
@@ -102,7 +101,7 @@ def test_the_classifier_has_not_seen_the_images_that_are_held_out(monkeypatch):
     assert torch.equal(both, dataset.train.x.flatten(1).long().sum(0))
 
     seen = []
-    train = train_classifier
+    train = evaluate.train_classifier
     monkeypatch.setattr(
         gans, "train_classifier", lambda d, *a: seen.append(d.train) or train(d, *a)
     )

@@ -7,7 +7,7 @@ if need be in the features of a `classifier` of our own.
 """
 
 from ..models.codes import encode
-from .classifier import Classifier
+from .classifier import Classifier, train_classifier
 from .likelihood import (
     AggregatePosterior,
     active_units,
@@ -62,4 +62,5 @@ __all__ = [
     "principal_angles",
     "rate_distortion",
     "reconstruction_error",
+    "train_classifier",
 ]

@@ -19,7 +19,6 @@ are kept, so that a test can measure them again and a chapter draw from them; of
 record's command makes another.
 """
 
-from .classifier import train_classifier
 from .comparison import Comparison
 from .experiments import EXPERIMENTS, reproduce
 from .loading import Record, load
@@ -37,5 +36,4 @@ __all__ = [
     "Study",
     "load",
     "reproduce",
-    "train_classifier",
 ]

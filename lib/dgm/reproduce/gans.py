@@ -18,11 +18,10 @@ from torch import Tensor, nn
 from .. import heads
 from .._device import device
 from ..data import Dataset, Split
-from ..evaluate import Classifier, frechet_distance
+from ..evaluate import Classifier, frechet_distance, train_classifier
 from ..models import VAE, Critic, Generator
 from ..objectives import elbo
 from ..train import Step, adversarial_step
-from .classifier import train_classifier
 from .parts import at_rate, constant_rate, falling_rate, scheduled_step
 from .recipe import Recipe, Schedule
 from .records import RECORDS, read_model, surroundings, write, write_model

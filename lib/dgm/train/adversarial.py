@@ -117,6 +117,8 @@ class adversarial_step(Step):
                 f"generator, critic: got one on {places[0]} and one on {places[1]}, "
                 "expected both on one device"
             )
+        self.generator_optimizer = self.players["generator"].optimizer
+        self.critic_optimizer = self.players["critic"].optimizer
         self.average = self.players["generator"].average
         self.critic_steps, self.simultaneous = critic_steps, simultaneous
         self._critic_value = self._mean_critic_objective
