@@ -8,6 +8,7 @@ const ROOT = 13; // pixels, the size of letters of the root there
 // window's width.
 function fitToPaper() {
   const article = document.querySelector(".bd-article");
+  if (!article) return; // the page of search results has none
   const boxes = [...article.querySelectorAll(".math mjx-container, table")].filter((box) => box.checkVisibility());
   const column = (box) => (box.matches("div.math > *") ? box : box.parentElement.closest("p, li, dd, td, th, figcaption, div"));
   for (const box of boxes) {
