@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import sys
 from io import StringIO
@@ -258,6 +259,19 @@ def test_a_checked_equation_has_a_tick_and_an_entry(tmp_path):
     assert 'aria-label="Checked by test_sum"' in page
     assert 'id="check-eq-a"' in page and "1 checked equation." in page
     assert "equation-code" not in page and "In the library" not in page
+
+
+def test_the_search_knows_equations_by_name(tmp_path):
+    """Its index has (page, type, priority, anchor, name) for each."""
+    build(tmp_path, CHECK_A)
+    index = (tmp_path / "out" / "searchindex.js").read_text(encoding="utf-8")
+    found = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))
+    assert sorted(o[3:] for o in found["objects"][""]) == [
+        ["equation-def-b", "b"],
+        ["equation-def-c", "c"],
+        ["equation-eq-a", "a"],
+    ]
+    assert found["objtypes"] == {"0": "equation:equation"}
 
 
 def test_an_unchecked_claim_is_a_warning(tmp_path):
