@@ -139,6 +139,7 @@ def test_a_build_that_fails_does_not_spoil_the_next(tmp_path):
     with pytest.raises(ExtensionError):
         build(fails=True)
     build(fails=False)
+    assert "on the data set <code>digits</code>" in (out / "index.html").read_text("utf-8")
     assert (out / "_static" / "icon.svg").is_file()
 
 
