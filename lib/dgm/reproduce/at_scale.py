@@ -25,7 +25,7 @@ from .recipe import Recipe, Schedule
 DRAWS = 50  # per test image
 WIDTH = 16  # channels; all three have the same networks, up to the layers next to the code
 EXAMPLES, CODES = 20, 500  # test images that a record keeps, and codes of test images
-SCHEDULE = Schedule(64, partial(falling_rate, highest=2e-3), 6)
+RATE = partial(falling_rate, highest=2e-3)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class AtScale(Recipe):
         return super().plan(budget) | {"images": 1000}
 
 
-def vae(latent: int) -> AtScale:
+def vae(latent: int, epochs: int) -> AtScale:
     """A convolutional VAE with Bernoulli pixels."""
 
     def step(shape: tuple[int, ...], rate: Callable[[int], float]) -> Step:
@@ -53,12 +53,12 @@ def vae(latent: int) -> AtScale:
         unit="nats",
         step=step,
         score=bounds,
-        full=SCHEDULE,
-        short=SCHEDULE,
+        full=Schedule(64, RATE, epochs),
+        short=Schedule(64, RATE),
     )
 
 
-def autoencoder(latent: int) -> AtScale:
+def autoencoder(latent: int, epochs: int) -> AtScale:
     """The same networks, trained to copy grey images."""
 
     def step(shape: tuple[int, ...], rate: Callable[[int], float]) -> Step:
@@ -73,8 +73,8 @@ def autoencoder(latent: int) -> AtScale:
         unit="per image, summed over pixels",
         step=step,
         score=squared_error,
-        full=SCHEDULE,
-        short=SCHEDULE,
+        full=Schedule(64, RATE, epochs),
+        short=Schedule(64, RATE),
     )
 
 
@@ -128,4 +128,8 @@ def unpacked(text: str, shape: tuple[int, int, int]) -> Tensor:
     return pixels.reshape(-1, *shape) / 255
 
 
-AT_SCALE = {"conv-vae": vae(16), "conv-vae-plane": vae(2), "conv-autoencoder": autoencoder(16)}
+AT_SCALE = {
+    "conv-vae": vae(16, epochs=6),
+    "conv-vae-plane": vae(2, epochs=2),
+    "conv-autoencoder": autoencoder(16, epochs=2),
+}
