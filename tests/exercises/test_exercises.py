@@ -36,7 +36,6 @@ NOT_YET = {
     "02-autoencoders",
     "03-elbo",
     "04-estimators",
-    "05-vae",
     "06-vae-variants",
     "07-semi-supervised",
     "08-gans",
