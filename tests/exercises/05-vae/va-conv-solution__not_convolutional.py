@@ -1,9 +1,10 @@
 def learn(images):
     torch.manual_seed(0)
     m, model = 8, nn.Module()
-    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 200), nn.ReLU(), nn.Linear(200, 2 * m))
+    model.encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 99), nn.ReLU(), nn.Linear(99, 2 * m))
     model.decoder = nn.Sequential(
-        nn.Linear(m, 200), nn.ReLU(), nn.Linear(200, 64), nn.Unflatten(1, (1, 8, 8)))
+        nn.Linear(m, 200), nn.ReLU(), nn.Linear(200, 64), nn.Unflatten(1, (1, 8, 8))
+    )
     model.to(images.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
     for _ in range(100):

@@ -12,5 +12,8 @@ def accepts(loss):
         value = f(mu, log_var, lambda z: logits + 0 * z.sum(1, keepdim=True), x)
         found.append(torch.cat([g.flatten() for g in torch.autograd.grad(value, (mu, log_var))]))
         found[-1] = torch.cat([found[-1], value.detach().reshape(1)])
-    return torch.allclose(*found, atol=0.3) if loss.__name__ == "without_a_formula" else (
-        torch.allclose(*found, atol=1e-3))
+    return (
+        torch.allclose(*found, atol=0.3)
+        if loss.__name__ == "without_a_formula"
+        else (torch.allclose(*found, atol=1e-3))
+    )
