@@ -1,5 +1,4 @@
 def learn(images):
-    torch.manual_seed(0)
     m, model = 8, nn.Module()
     model.encoder = nn.Sequential(  # (B, 1, 8, 8)
         nn.Conv2d(1, 16, 3, stride=2, padding=1),
@@ -26,7 +25,5 @@ def learn(images):
         prior = Independent(Normal(torch.zeros_like(mu), 1.0), 1)
         p = Independent(torch.distributions.Bernoulli(logits=model.decoder(q.rsample())), 3)
         loss = -p.log_prob(x).mean() + kl(q, prior).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
     return model

@@ -1,5 +1,4 @@
 def learn(images):
-    torch.manual_seed(0)
     m, model = 8, nn.Module()
     model.encoder = nn.Sequential(  # (B, 1, 8, 8)
         nn.Conv2d(1, 16, 3, stride=2, padding=1),
@@ -25,7 +24,5 @@ def learn(images):
         z = mu + (0.5 * log_var).exp() * torch.randn_like(mu)
         bce = F.binary_cross_entropy_with_logits(model.decoder(z.detach()), x, reduction="sum")
         loss = (bce + 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum()) / len(x)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        optimizer.zero_grad(), loss.backward(), optimizer.step()
     return model
