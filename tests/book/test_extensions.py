@@ -10,6 +10,7 @@ from io import StringIO
 import inline_plots
 import nbformat
 import pytest
+import small_book
 import static_site
 from bs4 import BeautifulSoup
 from equation_checks import read_checks
@@ -40,6 +41,23 @@ def helper(m):
 
 def unused(): ...
 '''
+
+
+CLAIMING = nbformat.v4.new_notebook(
+    cells=[
+        nbformat.v4.new_code_cell("claim(\n    tighter=iwae > elbo, long=k < 3\n)"),
+        nbformat.v4.new_markdown_cell("# Bounds\n\nIt is tighter {claim}`tighter`, {claim}`no`."),
+    ]
+)
+
+
+def test_a_bound_sentence_shows_its_condition(tmp_path):
+    warnings, pages = small_book.build(
+        tmp_path, {"index.ipynb": CLAIMING}, "computed_text", parser="myst_nb"
+    )
+    assert warnings.count("claim: nothing claims no") == 1
+    [tick] = BeautifulSoup(pages["index"], "html.parser").select(".claim")
+    assert (tick.text, tick["title"]) == ("✓", "Holds in the run of this page: iwae > elbo")
 
 
 def test_checks_are_read_without_importing_them(tmp_path):
