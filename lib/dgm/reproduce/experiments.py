@@ -12,7 +12,7 @@ from .comparison import COMPARISONS
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
-from .ring import RING_GAME
+from .ring import RING_COLLAPSE, RING_GAME
 
 
 class Experiment(Protocol):
@@ -43,7 +43,12 @@ class Experiment(Protocol):
         ...
 
 
-EXPERIMENTS: dict[str, Experiment] = {**RECIPES, **COMPARISONS, "ring-game": RING_GAME}
+EXPERIMENTS: dict[str, Experiment] = {
+    **RECIPES,
+    **COMPARISONS,
+    "ring-game": RING_GAME,
+    "ring-collapse": RING_COLLAPSE,
+}
 
 
 def reproduce(name: str, budget: float | None = None, distributed: bool = False) -> dict | None:
