@@ -193,7 +193,7 @@ RECIPES = {
             betas=(0.0, 0.9),
             architecture=Convolution(width=16),
         ),
-        full=Schedule(192, partial(falling_rate, highest=1e-3), 5),  # half an hour of one CPU
+        full=Schedule(96, partial(falling_rate, highest=2e-3), 1),  # a minute of one CPU
     ),
     "vae-means": vae_means(),
 }
