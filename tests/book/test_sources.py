@@ -31,7 +31,6 @@ UNBOUND = {
     "04-estimators.ipynb",
     "05-vae.ipynb",
     "07-semi-supervised.ipynb",
-    "08-gans.ipynb",
     "09-autoregressive.ipynb",
 }
 
@@ -52,7 +51,6 @@ LONG = {
     "05-vae.ipynb",
     "06-vae-variants.ipynb",
     "07-semi-supervised.ipynb",
-    "08-gans.ipynb",
     "09-autoregressive.ipynb",
 }
 LAWS = LONG | {"preliminaries.ipynb"}
