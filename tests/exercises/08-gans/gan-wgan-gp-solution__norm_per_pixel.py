@@ -2,7 +2,7 @@ def penalty(critic, real, fake):
     u = torch.rand(len(real), *[1] * (real.dim() - 1))
     x = (u * real + (1 - u) * fake).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
-    return (gradient.norm(dim=1) - 1).square().flatten(1).mean(1)
+    return (gradient.norm(dim=1) - 1).square().reshape(len(real), -1).mean(1)
 
 
 def train_wgan(generator, critic, batches):
