@@ -30,6 +30,38 @@ class StandardNormal(nn.Module):
         return D.Independent(p, self.mean.dim(), validate_args=False)
 
 
+class UnitCube(nn.Module):
+    """The uniform distribution on [0, 1]^D, its faces included: a head without features.
+
+    torch's Uniform leaves out the upper faces, on which a number just below 1 is rounded.
+
+    Shapes: event shape `shape`, a number or a tuple; batch shape ().
+
+    >>> UnitCube(2)().log_prob(torch.tensor([[1.0, 0.5], [1.1, 0.5]]))
+    tensor([0., -inf])
+    """
+
+    def __init__(self, shape: int | Sequence[int]):
+        super().__init__()
+        self.register_buffer("low", torch.zeros(to_tuple(shape)))
+
+    def forward(self) -> D.Distribution:
+        return D.Independent(Unit(self.low), self.low.dim(), validate_args=False)
+
+
+class Unit(D.Uniform):
+    """The uniform distribution on [0, 1], both ends included, of the type and shape of `low`."""
+
+    def __init__(self, low: Tensor):
+        super().__init__(low, torch.ones_like(low), validate_args=False)
+
+    def expand(self, batch_shape, _instance=None) -> "Unit":
+        return Unit(self.low.expand(batch_shape))
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return torch.where((x >= self.low) & (x <= self.high), 0.0, -torch.inf).to(x)
+
+
 class FairCoins(nn.Module):
     """The prior over codes of independent bits, each 0 or 1 with probability one half.
 
