@@ -32,22 +32,32 @@ class Additive:
 
 
 class Affine:
-    """x = z e^s + t, the parameters being t and s.
+    r"""$x = z \, e^s + t$, of parameters t and a, with $s = 3 \tanh(a / 3)$.
 
-    Source: Dinh, Sohl-Dickstein and Bengio (2017), arXiv:1605.08803, Real NVP.
+    A layer stretches by a factor of 20 at most. Without a bound the products of many layers would
+    overflow far from the data, where nothing has taught the networks anything.
 
-    >>> Affine()(torch.tensor([3.0]), torch.tensor([[1.0, math.log(2)]]))
-    (tensor([1.]), tensor([-0.6931]))
+    Source: Dinh, Sohl-Dickstein and Bengio (2017), arXiv:1605.08803, Density estimation using Real
+    NVP.
+
+    >>> z, log_slope = Affine()(torch.tensor([3.0]), torch.tensor([[1.0, 0.5]]))
+    >>> z, log_slope
+    (tensor([1.2206]), tensor([-0.4955]))
     """
 
     parameters = 2
 
+    def shift_and_log_scale(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        """t and s: (..., 2) -> (...) each."""
+        t, a = params.unbind(-1)
+        return t, 3 * (a / 3).tanh()
+
     def __call__(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        t, s = params.unbind(-1)
+        t, s = self.shift_and_log_scale(params)
         return (x - t) * (-s).exp(), -s
 
     def inverse(self, z: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        t, s = params.unbind(-1)
+        t, s = self.shift_and_log_scale(params)
         return z * s.exp() + t, s
 
 

@@ -214,8 +214,8 @@ class Logit(Layer):
 
     $$\log \Big|\frac{dz}{dx}\Big| = \log(1 - 2m) - \log w - \log(1 - w), \qquad w = m+(1-2m)x.$$
 
-    The margin keeps 0 and 1 away from infinity. Backwards it lets numbers be slightly below 0 and
-    above 1: they have a density, too.
+    The margin keeps 0 and 1 away from infinity. What is drawn may therefore lie beyond them, by up
+    to m / (1 - 2m): such numbers have a density, too.
 
     Raises:
         ValueError: the margin is not between 0 and 1/2.
@@ -232,21 +232,19 @@ class Logit(Layer):
         if not 0 < margin < 0.5:
             raise ValueError(f"margin: got {margin}, expected a number between 0 and 1/2")
         self.shape, self.margin = event_shape(shape), margin
-
-    @property
-    def support(self) -> Constraint:
-        beyond = self.margin / (1 - 2 * self.margin)
-        return constraints.interval(-beyond, 1 + beyond)
+        beyond = margin / (1 - 2 * margin)
+        self.support = constraints.interval(-beyond, 1 + beyond)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         check_shape(x, self.shape)
         w = self.margin + (1 - 2 * self.margin) * x
-        z = w.log() - (-w).log1p()
+        z = w.logit(torch.finfo(w.dtype).eps)  # a sigmoid that was rounded to 1 stays finite
         return z, self._log_slope(z)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         check_shape(z, self.shape)
-        return (z.sigmoid() - self.margin) / (1 - 2 * self.margin), -self._log_slope(z)
+        x = (z.sigmoid() - self.margin) / (1 - 2 * self.margin)
+        return x.clamp(self.support.lower_bound, self.support.upper_bound), -self._log_slope(z)
 
     def _log_slope(self, z: Tensor) -> Tensor:
         """The sum over the event of log dz/dx: w (1 - w) is the slope of the sigmoid at z."""
