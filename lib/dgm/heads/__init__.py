@@ -22,6 +22,7 @@ prior that goes with it: `DiagonalNormal.prior`.
 
 from .chain import Chain, Chained
 from .codes import (
+    Box,
     DiagonalNormal,
     FairCoins,
     FullNormal,
@@ -36,6 +37,7 @@ from .pixels import Bernoulli, Categorical, GreyLevels, Levels, Normal, NormalPe
 
 __all__ = [
     "Bernoulli",
+    "Box",
     "Categorical",
     "Chain",
     "Chained",

@@ -1,5 +1,6 @@
 """Distributions of codes: posteriors q(z | x), of features, and priors p(z), of nothing."""
 
+import math
 from collections.abc import Sequence
 from numbers import Integral
 from operator import index
@@ -31,14 +32,12 @@ class StandardNormal(nn.Module):
 
 
 class UnitCube(nn.Module):
-    """The uniform distribution on [0, 1]^D, its faces included: a head without features.
-
-    torch's Uniform leaves out the upper faces, on which a number just below 1 is rounded.
+    """The prior uniform on [0, 1] in every coordinate, its ends included.
 
     Shapes: event shape `shape`, a number or a tuple; batch shape ().
 
     >>> UnitCube(2)().log_prob(torch.tensor([[1.0, 0.5], [1.1, 0.5]]))
-    tensor([0., -inf])
+    tensor([-0., -inf])
     """
 
     def __init__(self, shape: int | Sequence[int]):
@@ -46,20 +45,34 @@ class UnitCube(nn.Module):
         self.register_buffer("low", torch.zeros(to_tuple(shape)))
 
     def forward(self) -> D.Distribution:
-        return D.Independent(Unit(self.low), self.low.dim(), validate_args=False)
+        return D.Independent(Box(self.low, 1.0), self.low.dim(), validate_args=False)
 
 
-class Unit(D.Uniform):
-    """The uniform distribution on [0, 1], both ends included, of the type and shape of `low`."""
+class Box(D.Uniform):
+    """The uniform distribution on [low, low + width], ends included.
 
-    def __init__(self, low: Tensor):
-        super().__init__(low, torch.ones_like(low), validate_args=False)
+    A draw may be rounded to an end or just beyond it. torch's Uniform, which leaves the upper end
+    out, gives such a draw the density zero.
 
-    def expand(self, batch_shape, _instance=None) -> "Unit":
-        return Unit(self.low.expand(batch_shape))
+    >>> Box(torch.tensor([0.0, 0.5]), 0.5).log_prob(torch.tensor([0.5, 1.0])).exp()
+    tensor([2., 2.])
+    """
+
+    def __init__(self, low: Tensor, width: float):
+        self.width = width
+        super().__init__(low, low + width, validate_args=False)
+
+    @property
+    def mode(self) -> Tensor:
+        return self.mean  # as good as any
+
+    def expand(self, batch_shape, _instance=None) -> "Box":
+        return Box(self.low.expand(batch_shape), self.width)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        return torch.where((x >= self.low) & (x <= self.high), 0.0, -torch.inf).to(x)
+        slack = 4 * torch.finfo(x.dtype).eps
+        inside = (x >= self.low - slack) & (x <= self.high + slack)
+        return torch.where(inside, -math.log(self.width), -torch.inf).to(x)
 
 
 class FairCoins(nn.Module):

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch import distributions as D
 
 from ...checks import check_event, check_labels, integer, readable
-from ...heads import Flowed, OnGrid
+from ...heads import Box, Flowed, OnGrid
 from ...protocols import given
 from .flow import Flow
-from .layers import Layer
+from .layers import Composition, Flatten, Inverse, Layer
 
 
 class Dequantised(nn.Module):
@@ -59,10 +59,8 @@ class Dequantised(nn.Module):
     def prior(self, y: Tensor | None = None) -> D.Distribution:
         """p(v), or p(v | y): the flow, with events as vectors of D."""
         p = self.flow(**given(self, y))
-        if len(self.shape) == 1:
-            return p
-        flat = D.ReshapeTransform(self.shape, (math.prod(self.shape),))
-        return D.TransformedDistribution(p, [flat], validate_args=False)
+        to_events = Composition([Inverse(Flatten(self.shape)), *self.flow.layers])
+        return Flowed(p.base, to_events, p.context)
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> D.Distribution:
         """q(v | x), on the cell of x: (B, *shape) -> batch shape (B,), event shape (D,)."""
@@ -72,7 +70,7 @@ class Dequantised(nn.Module):
             raise ValueError(f"x: got values that are not on the grid, expected {self.support}")
         index = (x * (self.levels - 1)).round().flatten(-len(self.shape))
         if self.noise is None:
-            return Cell(index, self.levels)
+            return D.Independent(Box(index / self.levels, 1 / self.levels), 1, validate_args=False)
         return Flowed(self.noise(x), IntoCell(index, self.levels))
 
     def likelihood(self, v: Tensor, y: Tensor | None = None) -> D.Distribution:
@@ -95,38 +93,6 @@ def level_of(v: Tensor, levels: int) -> Tensor:
 def within(v: Tensor, index: Tensor, levels: int) -> Tensor:
     """Whether v lies in the cell of this number; next to an edge it may have been rounded out."""
     return (v * levels - index - 0.5).abs() < 0.5 + 1e-3
-
-
-class Cell(D.Distribution):
-    """The uniform distribution on cells of width 1 / L, one for each coordinate: log q = D log L.
-
-    Shapes: index, the cells' numbers, (..., D) -> batch shape (...), event shape (D,).
-
-    >>> q = Cell(torch.tensor([[0.0, 16.0]]), levels=17)
-    >>> torch.allclose(q.log_prob(q.sample()), torch.tensor(2 * math.log(17)))
-    True
-    """
-
-    arg_constraints = {}
-    has_rsample = True
-    support = D.constraints.real_vector
-
-    def __init__(self, index: Tensor, levels: int):
-        self.index, self.levels = index, levels
-        super().__init__(index.shape[:-1], index.shape[-1:], validate_args=False)
-
-    @property
-    def mean(self) -> Tensor:
-        return (self.index + 0.5) / self.levels
-
-    def rsample(self, sample_shape=()) -> Tensor:
-        shape = (*sample_shape, *self.index.shape)
-        u = torch.rand(shape, dtype=self.index.dtype, device=self.index.device)
-        return ((self.index + u) / self.levels).clamp(0, 1)
-
-    def log_prob(self, v: Tensor) -> Tensor:
-        inside = within(v, self.index, self.levels).all(-1)
-        return torch.where(inside, v.shape[-1] * math.log(self.levels), -torch.inf).to(v)
 
 
 class IntoCell(Layer):
@@ -165,16 +131,31 @@ class LevelOf(D.Distribution):
 
     @property
     def support(self) -> D.constraints.Constraint:
-        return OnGrid(self.levels - 1)
+        return D.constraints.independent(OnGrid(self.levels - 1), len(self.event_shape))
 
     @property
     def mean(self) -> Tensor:
         return level_of(self.v, self.levels) / (self.levels - 1)
 
+    @property
+    def mode(self) -> Tensor:
+        return self.mean
+
+    @property
+    def variance(self) -> Tensor:
+        return torch.zeros_like(self.v)
+
+    def entropy(self) -> Tensor:
+        return self.v.new_zeros(self.batch_shape)
+
+    def expand(self, batch_shape, _instance=None) -> "LevelOf":
+        v = self.v.expand(*batch_shape, *self.event_shape)
+        return LevelOf(v, self.levels, len(self.event_shape))
+
     def sample(self, sample_shape=()) -> Tensor:
         return self.mean.expand(*sample_shape, *self.v.shape).clone()
 
     def log_prob(self, x: Tensor) -> Tensor:
-        v, dims = self.v.clamp(0, 1), len(self.event_shape)
-        inside = within(v, (x * (self.levels - 1)).round(), self.levels)
-        return torch.where(inside.flatten(-dims).all(-1), 0.0, -torch.inf).to(v)
+        index = (x * (self.levels - 1)).round()
+        inside = within(self.v.clamp(0, 1), index, self.levels)
+        return torch.where(inside.flatten(-len(self.event_shape)).all(-1), 0.0, -torch.inf).to(x)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 from torch.distributions.constraints import Constraint
 
 from ... import heads
@@ -75,7 +75,8 @@ class Flow(FromShape, nn.Module):
         context, base = self._context(y), self.base()
         if y is not None:
             base = base.expand(y.shape)
-        return heads.Flowed(base, self.layers, context, self.shape, self.support)
+        support = constraints.independent(self.support, len(self.shape))
+        return heads.Flowed(base, self.layers, context, self.shape, support)
 
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """log p(x), or log p(x | y), in nats: (..., *shape), labels (...) -> (...)."""
