@@ -72,7 +72,7 @@ class Box(D.Uniform):
     def log_prob(self, x: Tensor) -> Tensor:
         slack = 4 * torch.finfo(x.dtype).eps
         inside = (x >= self.low - slack) & (x <= self.high + slack)
-        return torch.where(inside, -math.log(self.width), -torch.inf).to(x)
+        return torch.full_like(x, -math.log(self.width)).masked_fill(~inside, -torch.inf)
 
 
 class FairCoins(nn.Module):

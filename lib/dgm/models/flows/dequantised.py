@@ -55,12 +55,13 @@ class Dequantised(nn.Module):
         self.levels = integer("levels", levels, at_least=2)
         self.shape, self.classes = flow.shape, flow.classes
         self.support = OnGrid(self.levels - 1)
+        of_vectors = Composition([Inverse(Flatten(self.shape)), *flow.layers])
+        object.__setattr__(self, "of_vectors", of_vectors)  # not registered: it is the flow's
 
     def prior(self, y: Tensor | None = None) -> D.Distribution:
         """p(v), or p(v | y): the flow, with events as vectors of D."""
         p = self.flow(**given(self, y))
-        to_events = Composition([Inverse(Flatten(self.shape)), *self.flow.layers])
-        return Flowed(p.base, to_events, p.context)
+        return Flowed(p.base, self.of_vectors, p.context)
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> D.Distribution:
         """q(v | x), on the cell of x: (B, *shape) -> batch shape (B,), event shape (D,)."""

@@ -46,7 +46,7 @@ class FromShape:
 
         Source: Dinh, Sohl-Dickstein and Bengio (2017), arXiv:1605.08803.
         """
-        shape = event_shape(shape)
+        shape, classes = event_shape(shape), integer("classes", classes, at_least=0)
         steps = couplings(shape, layers, Affine(), hidden, classes)
         return cls([*real_vectors(shape), *steps], shape, classes=classes)
 
@@ -64,7 +64,7 @@ class FromShape:
 
         Source: Dinh, Krueger and Bengio (2015), arXiv:1410.8516.
         """
-        shape = event_shape(shape)
+        shape, classes = event_shape(shape), integer("classes", classes, at_least=0)
         steps = couplings(shape, layers, Additive(), hidden, classes)
         scale = ActNorm(math.prod(shape))
         return cls([*real_vectors(shape), *steps, scale], shape, classes=classes)
@@ -85,7 +85,7 @@ class FromShape:
 
         Source: Durkan, Bekasov, Murray and Papamakarios (2019), arXiv:1906.04032.
         """
-        shape = event_shape(shape)
+        shape, classes = event_shape(shape), integer("classes", classes, at_least=0)
         if len(shape) != 3:
             steps = couplings(shape, layers, Spline(bins), hidden, classes)
             return cls([*vectors(shape), *steps], shape, classes=classes)
@@ -106,7 +106,7 @@ class FromShape:
 
         Source: Papamakarios, Pavlakou and Murray (2017), arXiv:1705.07057.
         """
-        shape = event_shape(shape)
+        shape, classes = event_shape(shape), integer("classes", classes, at_least=0)
         there = range(math.prod(shape))
         steps = [
             MaskedAutoregressive(len(there), hidden, order, context=classes)
@@ -140,7 +140,8 @@ class FromShape:
         Source: Durkan et al. (2019), arXiv:1906.04032; the scales are those of Dinh et al. (2017),
         arXiv:1605.08803, section 3.6.
         """
-        shape, by = image_shape(shape), Spline(bins, 0.0, 1.0)
+        shape, classes = image_shape(shape), integer("classes", classes, at_least=0)
+        by = Spline(bins, 0.0, 1.0)
 
         def steps(masks: Callable[..., Tensor], shape: tuple[int, int, int]) -> list[Layer]:
             each = in_turn(layers, masks(shape), masks(shape, first=False))
@@ -165,7 +166,8 @@ class FromShape:
 
         Source: Kingma and Dhariwal (2018), arXiv:1807.03039.
         """
-        shape, layers = image_shape(shape), integer("layers", layers)
+        shape, classes = image_shape(shape), integer("classes", classes, at_least=0)
+        layers = integer("layers", layers)
 
         def steps(masks: Callable[..., Tensor], shape: tuple[int, int, int]) -> list[Layer]:
             if masks is checkerboard:
