@@ -52,7 +52,7 @@ TABLE = {
     for name, entry in EVERY.items()
     if name != "PCA" and not name.endswith("given y")
 }
-CANNOT = {  # what torch does not trace: recurrent layers, copies, cells, gradients within the objective
+CANNOT = {  # what torch does not trace: recurrent layers, copies, cells, inner gradients
     **{
         name: TABLE.pop(name)
         for name in ("LSTM", "MADE, any order", "MADE.ensemble", "Dequantised")

@@ -33,7 +33,6 @@ def methods(model):
         yield "posterior", lambda y: model.posterior(x, y).mean
         yield "likelihood", lambda y: model.likelihood(torch.zeros(4, N, 2), y).mean
     if isinstance(model, models.Dequantised):
-        yield "prior", lambda y: model.prior(y).sample()
         yield "posterior", lambda y: model.posterior(x, y).mean
         yield "likelihood", lambda y: model.likelihood(torch.zeros(4, N, 25), y).mean
     if isinstance(model, Tractable):

@@ -9,7 +9,6 @@ from torch import distributions as D
 
 from ...checks import check_event, check_labels, integer, readable
 from ...heads import Box, Flowed, OnGrid
-from ...protocols import given
 from .flow import Flow
 from .layers import Composition, Flatten, Inverse, Layer
 
@@ -60,7 +59,7 @@ class Dequantised(nn.Module):
 
     def prior(self, y: Tensor | None = None) -> D.Distribution:
         """p(v), or p(v | y): the flow, with events as vectors of D."""
-        p = self.flow(**given(self, y))
+        p = self.flow(y)
         return Flowed(p.base, self.of_vectors, p.context)
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> D.Distribution:
@@ -76,13 +75,14 @@ class Dequantised(nn.Module):
 
     def likelihood(self, v: Tensor, y: Tensor | None = None) -> D.Distribution:
         """p(x | v), all on the level in whose cell v lies: (..., D) -> (...), events of `shape`."""
-        check_labels(y, self.classes)
+        lead = v.shape[:-1]
+        check_labels(y, self.classes, lead[-y.dim() :] if isinstance(y, Tensor) else None)
         return LevelOf(v.unflatten(-1, self.shape), self.levels, len(self.shape))
 
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         """Draw v from the flow, and take its level: (n, *shape)."""
-        v = self.flow.sample(n, **given(self, y))
+        v = self.flow.sample(n, y)
         return level_of(v, self.levels) / (self.levels - 1)
 
 
