@@ -76,7 +76,7 @@ class Dequantised(nn.Module):
     def likelihood(self, v: Tensor, y: Tensor | None = None) -> D.Distribution:
         """p(x | v), all on the level in whose cell v lies: (..., D) -> (...), events of `shape`."""
         lead = v.shape[:-1]
-        check_labels(y, self.classes, lead[-y.dim() :] if isinstance(y, Tensor) else None)
+        check_labels(y, self.classes, lead[-max(y.dim(), 1) :] if isinstance(y, Tensor) else None)
         return LevelOf(v.unflatten(-1, self.shape), self.levels, len(self.shape))
 
     @torch.no_grad()
