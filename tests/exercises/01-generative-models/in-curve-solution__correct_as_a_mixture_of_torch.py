@@ -3,9 +3,8 @@ def fit_curve(x):
 
     grid = (torch.arange(200) + 0.5) / 200
     z = Normal(0.0, 1.0).icdf(grid)[:, None]
-    net = torch.nn.Sequential(
-        torch.nn.Linear(1, 100), torch.nn.Tanh(), torch.nn.Linear(100, 50), torch.nn.Tanh(), torch.nn.Linear(50, 2)
-    )
+    linear, tanh = torch.nn.Linear, torch.nn.Tanh()
+    net = torch.nn.Sequential(linear(1, 100), tanh, linear(100, 50), tanh, linear(50, 2))
     log_variance = torch.zeros((), requires_grad=True)
 
     class Model:

@@ -14,7 +14,7 @@ def fit_curve(x):
 
     model = Curve()
     optimizer = torch.optim.Adam([*net.parameters(), log_sigma], lr=0.01)
-    for _ in range(400):
+    for _ in range(60):
         loss = -model.log_prob(x[torch.randint(len(x), (256,))]).mean()
         optimizer.zero_grad()
         loss.backward()
