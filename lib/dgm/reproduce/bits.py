@@ -73,7 +73,8 @@ BITS = Study(
     measured="mean ELBO and log p(x) in nats of training and test images, pixels drawn 0 or 1, by "
     "summing over all 256 codes; the mean objective since the last point",
     batch_size=128,
-    updates=9000,
-    every=180,
+    updates=4000,
+    every=160,
+    seeds=4,
     binarize="dynamic",
 )
