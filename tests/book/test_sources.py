@@ -28,7 +28,6 @@ def test_notebook(path):
 UNBOUND = {
     "01-generative-models.ipynb",
     "02-autoencoders.ipynb",
-    "04-estimators.ipynb",
     "05-vae.ipynb",
     "07-semi-supervised.ipynb",
     "08-gans.ipynb",
@@ -48,7 +47,6 @@ LONG = {
     "01-generative-models.ipynb",
     "02-autoencoders.ipynb",
     "03-elbo.ipynb",
-    "04-estimators.ipynb",
     "05-vae.ipynb",
     "06-vae-variants.ipynb",
     "07-semi-supervised.ipynb",

@@ -35,7 +35,6 @@ NOT_YET = {
     "01-generative-models",
     "02-autoencoders",
     "03-elbo",
-    "04-estimators",
     "05-vae",
     "06-vae-variants",
     "07-semi-supervised",

@@ -8,6 +8,5 @@ def with_control(f, q, k, a):
     z = q.sample((k,))
     values = f(z)
     rest = (values - z @ a).detach()
-    others = (rest.sum(0) - rest) / (k - 1)
-    s = ((rest) * q.log_prob(z)).mean(0) + q.mean @ a
+    s = (rest * q.log_prob(z)).mean(0) + q.mean @ a
     return values.mean(0) + s - s.detach()
