@@ -27,6 +27,8 @@ from dgm.assignment.cells import (
     END_SOLUTION,
     MARKERS,
     kind,
+    label,
+    strip,
 )
 
 MAX_LINES = 30  # of a code cell
@@ -325,15 +327,17 @@ def incomplete_metadata(cell: dict) -> list[str]:
 
 
 def silent_tests(cell: dict) -> list[str]:
-    """A test cell shows the reader at least one assert."""
+    """A test cell shows the reader at least one assert, and keeps at least one."""
     if kind(cell["metadata"]) != "tests":
         return []
-    visible = cell["source"].split(BEGIN_HIDDEN)[0]
-    return [] if "assert" in visible else [f"{name(cell)} has no visible assert"]
+    shown = strip(cell["source"])
+    problems = [] if "assert " in shown else [f"{name(cell)} has no visible assert"]
+    kept = cell["source"].count("assert ") > shown.count("assert ")
+    return problems + ([] if kept else [f"{name(cell)} has no hidden assert"])
 
 
 def unpaired_exercises(notebook: dict) -> list[str]:
-    """Each solution cell is followed by its tests, and grade ids are distinct."""
+    """Each solution cell is followed by its tests, one cell or more, and grade ids are distinct."""
     graded = [cell for cell in code_cells(notebook) if kind(cell["metadata"])]
     kinds = [kind(cell["metadata"]) for cell in graded]
     ids = [cell["metadata"]["nbgrader"].get("grade_id", "?") for cell in graded]
@@ -343,6 +347,11 @@ def unpaired_exercises(notebook: dict) -> list[str]:
             problems.append(f"the solution {grade_id} has no tests after it")
         if what == "tests" and kinds[k - 1 : k] not in (["solution"], ["tests"]):
             problems.append(f"the tests {grade_id} have no solution before them")
+        elif what == "tests":
+            own, first = label(graded[k - 1]["metadata"]), kinds[k - 1] == "solution"
+            if not re.fullmatch(f"{own}-tests" if first else rf"{own}-tests-[\w-]+", grade_id):
+                part = "" if first else "-<part>"
+                problems.append(f"the tests {grade_id} should be called {own}-tests{part}")
     return problems
 
 

@@ -123,6 +123,7 @@ def test_a_good_notebook_has_no_problems():
         code("print(1)", [STREAM], 1, tags=BOTH_TAGS),
         code(SOLUTION, **graded("f", tests=False)),
         code(TESTS, **graded("f-tests", tests=True)),
+        code(TESTS, **graded("f-tests-again", tests=True)),
     )
     assert checks.notebook_problems(good) == []
 
@@ -148,6 +149,11 @@ WRONG_CELLS = [
     (checks.incomplete_metadata, code(**without(graded("f", True), "points")), "points"),
     (checks.incomplete_metadata, code(**graded("f", True, schema_version=2)), "version 3"),
     (checks.silent_tests, code(TESTS.split("\n", 1)[1], **graded("f", True)), "visible assert"),
+    (
+        checks.silent_tests,
+        code(TESTS.replace("assert f(2) == 2", "f(2)"), **graded("f", True)),
+        "hidden assert",
+    ),
 ]
 
 
@@ -161,6 +167,13 @@ def test_wrong_notebooks_are_found():
     assert "grade_id f occurs 2 times" in checks.unpaired_exercises(book(solution, tests))
     assert "has no tests" in checks.unpaired_exercises(book(solution))[0]
     assert "no solution before" in checks.unpaired_exercises(book(tests))[0]
+    first, others = code(TESTS, **graded("f-tests", True)), code(TESTS, **graded("g-tests", True))
+    misnamed = [
+        (book(solution, others), "g-tests should be called f-tests"),
+        (book(solution, first, others), "g-tests should be called f-tests-<part>"),
+    ]
+    for notebook, says in misnamed:
+        assert checks.unpaired_exercises(notebook) == [f"the tests {says}"]
     twins = book(code(), code())
     twins["cells"][1]["id"] = twins["cells"][0]["id"]
     assert "occurs 2 times" in checks.invalid_format(twins)[0]
