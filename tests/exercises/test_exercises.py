@@ -34,7 +34,6 @@ BOOK = HERE.parents[1] / "book"
 NOT_YET = {
     "01-generative-models",
     "02-autoencoders",
-    "03-elbo",
     "04-estimators",
     "05-vae",
     "06-vae-variants",

@@ -4,7 +4,6 @@ def exact_elbo(x, mean, sd, w):
     return Normal(0.0, u**0.5).log_prob(x) - kl_divergence(Normal(mean, sd), posterior)
 
 
-
 def monte_carlo_elbo(x, mean, sd, w, eps):
     values = []
     for noise in eps:

@@ -12,7 +12,7 @@ def m_step(x, r):
 def em(x, weights, means, rounds):
     history = []
     for _ in range(rounds):
-        log_p = Independent(Bernoulli(means, validate_args=False), 1, validate_args=False).log_prob(x[:, None])
+        log_p = x @ means.log().T + (1 - x) @ (1 - means).log().T  # (N, K)
         history.append((weights.log() + log_p).logsumexp(1).mean().item())
         weights, means = m_step(x, e_step(x, weights, means))
     return weights, means, history

@@ -5,7 +5,6 @@ def ppca_m_step(x, mean, covariance):
     return W, residual.item() / x.numel()
 
 
-
 def ppca_em(x, W, sigma2, rounds):
     history, eye = [], torch.eye(W.shape[1], dtype=W.dtype)
     for _ in range(rounds):

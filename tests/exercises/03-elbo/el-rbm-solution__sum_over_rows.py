@@ -8,4 +8,4 @@ def exact_gradient(x, W, b, c):
 def cd_gradient(x, W, b, c):
     mean_h = (c + x @ W).sigmoid()
     x_new = torch.bernoulli((b + torch.bernoulli(mean_h) @ W.T).sigmoid())
-    return (x.T @ mean_h - x_new.T @ (c + x_new @ W).sigmoid())
+    return x.T @ mean_h - x_new.T @ (c + x_new @ W).sigmoid()
