@@ -32,6 +32,7 @@ from dgm.assignment.cells import (
 )
 
 MAX_LINES = 30  # of a code cell
+MAX_VISIBLE_LINES = 15  # of one that readers see
 CHECKED_TAGS = {"nbval-check-output", "keep_output"}
 PREFIXES = ("eq-", "def-")
 
@@ -253,6 +254,30 @@ def stray_outputs(cell: dict) -> list[str]:
 def long_source(cell: dict) -> list[str]:
     lines = len(cell["source"].splitlines())
     return [f"{name(cell)} has {lines} lines"] if lines > MAX_LINES else []
+
+
+HIDDEN_TAGS = {"remove-cell", "remove-input", "hide-cell", "hide-input"}
+
+
+def long_to_read(cell: dict) -> list[str]:
+    """A reader takes in so many lines at once; what is more is plumbing, and the library's."""
+    lines = len(cell["source"].splitlines())
+    unseen = kind(cell["metadata"]) or HIDDEN_TAGS & set(cell["metadata"].get("tags", []))
+    too_long = lines > MAX_VISIBLE_LINES and not unseen
+    return [f"{name(cell)} shows {lines} lines"] if too_long else []
+
+
+# The word that this course does not use for a distribution; laws of other kinds keep their names.
+LAW = re.compile(
+    r"\blaws?\b(?! of (?:large numbers|total (?:expectation|variance|probability)"
+    r"|the (?:unconscious statistician|iterated logarithm)|iterated expectations?))",
+    re.I,
+)
+
+
+def called_law(text: str) -> list[str]:
+    """The field says distribution."""
+    return [f"says {text[m.start() - 20 : m.end() + 20]!r}" for m in LAW.finditer(text)]
 
 
 def dead_widgets(cell: dict) -> list[str]:
