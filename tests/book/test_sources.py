@@ -47,7 +47,6 @@ def test_prose_is_bound_to_its_numbers(path):
 LONG = {
     "01-generative-models.ipynb",
     "02-autoencoders.ipynb",
-    "03-elbo.ipynb",
     "04-estimators.ipynb",
     "05-vae.ipynb",
     "06-vae-variants.ipynb",
