@@ -42,7 +42,6 @@ def test_prose_is_bound_to_its_numbers(path):
 
 # Chapters that show more lines at once than one takes in, or say "law" for a distribution.
 LONG = {
-    "03-elbo.ipynb",
     "05-vae.ipynb",
     "06-vae-variants.ipynb",
     "07-semi-supervised.ipynb",
