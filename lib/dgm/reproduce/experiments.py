@@ -8,6 +8,7 @@ from typing import Protocol
 from torch import nn
 
 from ..train import rank, world_size
+from .bits import BITS
 from .comparison import COMPARISONS
 from .recipe import Recipe
 from .recipes import RECIPES
@@ -48,6 +49,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **COMPARISONS,
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,
+    "bits": BITS,
 }
 
 
