@@ -3,9 +3,9 @@
 The roles {reading-time}`text`, {working-time}`text` and {run-time}`text` show minutes and seconds
 on the built page; the text stands in for them where the roles are unknown, as in JupyterLab.
 
-Reading is what stands open before "Check yourself" and "Exercises". Prose takes a minute for 200 words,
-a proof, which is followed with a pencil, a minute for 100. A display equation takes 15 seconds, 30
-in a proof; a figure 20, a line of code 3.
+Reading is what stands open before "Check yourself" and "Exercises". Prose takes a minute for 200
+words, a proof, which is followed with a pencil, a minute for 100. A display equation takes 15
+seconds, 30 in a proof; a figure 20, a line of code 3.
 
 Working is those two sections: each question two minutes, each exercise what its stars say
 (dgm.assignment.chapter.MINUTES).
