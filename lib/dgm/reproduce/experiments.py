@@ -9,11 +9,12 @@ from torch import nn
 
 from ..train import rank, world_size
 from .at_scale import AT_SCALE
+from .bits import BITS
 from .comparison import COMPARISONS
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
-from .ring import RING_GAME
+from .ring import RING_COLLAPSE, RING_GAME
 
 
 class Experiment(Protocol):
@@ -49,6 +50,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     **AT_SCALE,
     **COMPARISONS,
     "ring-game": RING_GAME,
+    "ring-collapse": RING_COLLAPSE,
+    "bits": BITS,
 }
 
 
