@@ -5,15 +5,13 @@ def accepts(loss):
         return -(pixels.sum(1) - kl(q, Independent(Normal(torch.zeros_like(mu), 1.0), 1))).mean()
 
     torch.manual_seed(0)
-    mu, log_var = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
-    x, logits = torch.bernoulli(torch.full((4, 7), 0.5)), torch.randn(7)
+    mu, log_var, logits = torch.randn(2, 3), torch.randn(2, 3), torch.randn(7)
+    x = torch.bernoulli(torch.full((2, 7), 0.5))
     found = []
     for f in (loss, reference):
-        value = f(mu, log_var, lambda z: logits + 0 * z.sum(1, keepdim=True), x)
-        found.append(torch.cat([g.flatten() for g in torch.autograd.grad(value, (mu, log_var))]))
-        found[-1] = torch.cat([found[-1], value.detach().reshape(1)])
-    return (
-        torch.allclose(*found, atol=0.3)
-        if loss.__name__ == "without_a_formula"
-        else (torch.allclose(*found, atol=1e-3))
-    )
+        mu_, log_var_ = mu.clone().requires_grad_(), log_var.clone().requires_grad_()
+        many = [t.repeat(30_000, 1) for t in (mu_, log_var_, x)]
+        value = f(*many[:2], lambda z: logits + 0 * z[:, :1], many[2])
+        slopes = torch.autograd.grad(value, (mu_, log_var_))
+        found.append(torch.cat([value.detach().reshape(1), *(s.flatten() for s in slopes)]))
+    return torch.allclose(*found, atol=0.03, rtol=0.01)
