@@ -26,8 +26,6 @@ def test_notebook(path):
 
 # Chapters of which not all sentences are bound to their numbers yet.
 UNBOUND = {
-    "02-autoencoders.ipynb",
-    "04-estimators.ipynb",
     "05-vae.ipynb",
     "07-semi-supervised.ipynb",
     "08-gans.ipynb",
@@ -44,9 +42,6 @@ def test_prose_is_bound_to_its_numbers(path):
 
 # Chapters that show more lines at once than one takes in, or say "law" for a distribution.
 LONG = {
-    "02-autoencoders.ipynb",
-    "03-elbo.ipynb",
-    "04-estimators.ipynb",
     "05-vae.ipynb",
     "06-vae-variants.ipynb",
     "07-semi-supervised.ipynb",

@@ -8,6 +8,7 @@ from typing import Protocol
 from torch import nn
 
 from ..train import rank, world_size
+from .bits import BITS
 from .comparison import COMPARISONS
 from .recipe import Recipe
 from .recipes import RECIPES
@@ -43,7 +44,12 @@ class Experiment(Protocol):
         ...
 
 
-EXPERIMENTS: dict[str, Experiment] = {**RECIPES, **COMPARISONS, "ring-game": RING_GAME}
+EXPERIMENTS: dict[str, Experiment] = {
+    **RECIPES,
+    **COMPARISONS,
+    "bits": BITS,
+    "ring-game": RING_GAME,
+}
 
 
 def reproduce(name: str, budget: float | None = None, distributed: bool = False) -> dict | None:

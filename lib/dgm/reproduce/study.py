@@ -33,6 +33,7 @@ class Study:
         updates: of each step.
         every: updates between two points of a curve, of which the first is not at the start.
         seeds: how many; they are 0, 1, ...
+        binarize: as for `data.Split.batches`.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Study:
     updates: int
     every: int
     seeds: int = 5
+    binarize: str | None = None
     folder: ClassVar[str] = ""
 
     def plan(self, budget: float | None) -> dict:
@@ -122,7 +124,7 @@ class Study:
         return self.kept(self.start(setting, 0, shape))
 
     def batches(self, dataset: data.Dataset) -> data.Batches:
-        return dataset.train.batches(self.batch_size, drop_last=True)
+        return dataset.train.batches(self.batch_size, binarize=self.binarize, drop_last=True)
 
     def watch(self, step: Step, dataset: data.Dataset) -> dict[str, float]:
         """What is measured of the models in a step; training does not notice."""
