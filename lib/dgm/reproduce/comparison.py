@@ -110,5 +110,5 @@ def words(settings: dict) -> str:
 
 COMPARISONS = {name: Comparison(setting) for name, setting in SETTINGS.items()}
 COMPARISONS["few-labels-mnist-stacked"] = Comparison(
-    SETTINGS["few-labels-mnist-stacked"], updates=8000, labels=(100,)
+    SETTINGS["few-labels-mnist-stacked"], updates=3000, labels=(100,)
 )
