@@ -34,7 +34,6 @@ BOOK = HERE.parents[1] / "book"
 NOT_YET = {
     "05-vae",
     "06-vae-variants",
-    "07-semi-supervised",
     "08-gans",
     "09-autoregressive",
 }
