@@ -2,7 +2,7 @@
 
     {reading-of}`05-vae, 06-vae-variants`   what these pages take to read: the sum of what each says
     {running-of}`05-vae, 06-vae-variants`   what they took to run in this build
-    {exercise-time}`va-kl, va-loss`         an estimate by the stars of these exercises
+    {exercise-time}`va-sigma, va-loss`      an estimate by the stars of these exercises
     {chapter-facts}                         a table of all chapters: times, exercises, points
     {mistakes} 05-vae                       a table of its coded exercises: points, and the mistakes
                                             that their tests are known to recognise

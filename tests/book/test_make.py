@@ -57,9 +57,9 @@ def settings(calls: list[list[str]]) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("output", ["my course", "../Anna's course", '"the" course, 2', "~/course"])
 def test_an_assignment_goes_where_it_should(clone, output):
-    choice = ["CHAPTER=05-vae", "EXERCISES=vae-1 va-kl", f"OUTPUT={output}", "FORCE=1"]
+    choice = ["CHAPTER=05-vae", "EXERCISES=vae-1 va-loss", f"OUTPUT={output}", "FORCE=1"]
     (call,) = make(clone, "assignment", *choice)
-    options = ["--exercises", "vae-1 va-kl", "--output", output, "--force"]
+    options = ["--exercises", "vae-1 va-loss", "--output", output, "--force"]
     assert call[:-2] == ["python", "-m", "dgm.assignment", "05-vae", *options]
 
 

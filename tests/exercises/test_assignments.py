@@ -213,11 +213,11 @@ def test_a_book_elsewhere_is_missed(tmp_path):
 
 @pytest.mark.parametrize(
     "name, says",
-    [("va-kll", "va-kl: The divergence"), ("vae-99", "vae-1"), ("va-strong-decoder", "no tests")],
+    [("va-los", "va-loss: Here is a loss"), ("vae-99", "vae-1"), ("va-strong-decoder", "no tests")],
 )
 def test_an_exercise_that_cannot_be_had_says_why(name, says):
     with pytest.raises(ValueError, match=f"exercises: got '{name}'(.|\n)*{says}"):
-        select(read_chapter("05-vae", BOOK), ["va-kl", name])
+        select(read_chapter("05-vae", BOOK), ["va-loss", name])
 
 
 def test_without_nbgrader_nothing_is_written(tmp_path, monkeypatch):
@@ -238,8 +238,8 @@ def test_the_program_takes_a_folder_in_your_home_with_a_space(monkeypatch, tmp_p
     called = []
     monkeypatch.setattr(program, "make_assignment", lambda *given: called.append(given) or (1, 2))
     monkeypatch.setenv("HOME", str(tmp_path))
-    main(["05-vae", "--exercises", "vae-1, va-kl", "--output", "~/my course"])
-    assert called == [("05-vae", ["vae-1", "va-kl"], tmp_path / "my course", False)]
+    main(["05-vae", "--exercises", "vae-1, va-loss", "--output", "~/my course"])
+    assert called == [("05-vae", ["vae-1", "va-loss"], tmp_path / "my course", False)]
 
 
 def test_make_says_that_nbgrader_could_not_be_installed(tmp_path):

@@ -13,7 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("chapter", metavar="CHAPTER", help=f"one of {', '.join(chapters())}")
     parser.add_argument(
-        "--exercises", metavar="A,B", help="labels (va-kl) or positions (vae-1); else all"
+        "--exercises", metavar="A,B", help="labels (va-loss) or positions (vae-1); else all"
     )
     parser.add_argument("--output", default="assignments", help="the course folder")
     parser.add_argument("--force", action="store_true", help="make it again if it is there")

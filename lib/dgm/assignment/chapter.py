@@ -17,7 +17,7 @@ MINUTES = {1: 15, 2: 30, 3: 60}  # what an exercise of so many stars takes: an e
 class Exercise:
     """An exercise of a chapter. One on paper has neither an answer cell nor tests."""
 
-    label: str  # as in references: "va-kl"
+    label: str  # as in references: "va-loss"
     alias: str  # by position, those on paper counted: "vae-1"
     title: str
     stars: int
@@ -127,7 +127,7 @@ def alternatives(chapter: str, label: str, answers: Path = ANSWERS) -> list[Path
 
 def in_words(answer: Path) -> str:
     """
-    >>> in_words(Path("va-kl-solution__mean_over_coordinates.py"))
-    'mean over coordinates'
+    >>> in_words(Path("va-sigma-solution__mean_over_channels.py"))
+    'mean over channels'
     """
     return answer.stem.partition("__")[2].replace("_", " ")

@@ -8,12 +8,13 @@ from typing import Protocol
 from torch import nn
 
 from ..train import rank, world_size
+from .at_scale import AT_SCALE
 from .bits import BITS
 from .comparison import COMPARISONS
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
-from .ring import RING_GAME
+from .ring import RING_COLLAPSE, RING_GAME
 
 
 class Experiment(Protocol):
@@ -46,9 +47,11 @@ class Experiment(Protocol):
 
 EXPERIMENTS: dict[str, Experiment] = {
     **RECIPES,
+    **AT_SCALE,
     **COMPARISONS,
-    "bits": BITS,
     "ring-game": RING_GAME,
+    "ring-collapse": RING_COLLAPSE,
+    "bits": BITS,
 }
 
 

@@ -1,3 +1,3 @@
 def profile_loss(x, x_hat):
-    sigma = (x - x_hat).square().mean().sqrt()
-    return -Normal(x_hat, sigma).log_prob(x).flatten(1).sum(1).mean()
+    sigma = (x - x_hat).square().mean(dim=(0, 2, 3), keepdim=True).sqrt()
+    return -Normal(x_hat, sigma).log_prob(x).sum((1, 2, 3)).mean()

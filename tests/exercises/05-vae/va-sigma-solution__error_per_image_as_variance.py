@@ -1,4 +1,3 @@
 def profile_loss(x, x_hat):
-    D = x[0].numel()
-    error = (x - x_hat).square().flatten(1).sum(1).mean()
-    return D / 2 * (1 + (2 * math.pi * error).log())
+    error = (x - x_hat).square().sum((2, 3)).mean(0)
+    return (x[0, 0].numel() / 2 * (1 + (2 * math.pi * error).log())).sum()

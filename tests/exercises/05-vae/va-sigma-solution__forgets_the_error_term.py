@@ -1,4 +1,3 @@
 def profile_loss(x, x_hat):
-    D = x[0].numel()
-    mse = (x - x_hat).square().mean()
-    return D / 2 * (2 * math.pi * mse).log()
+    mse = (x - x_hat).square().mean((0, 2, 3))
+    return (x[0, 0].numel() / 2 * (2 * math.pi * mse).log()).sum()

@@ -1,2 +1,0 @@
-def implied_sigma(weight, D):
-    return math.sqrt(weight / 2)

@@ -1,2 +1,0 @@
-def implied_sigma(weight, D):
-    return D * weight / 2

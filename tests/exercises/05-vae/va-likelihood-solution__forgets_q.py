@@ -1,0 +1,6 @@
+@torch.no_grad()
+def log_likelihood(model, x, k):
+    z = model.posterior(x).sample((k,))
+    log_w = model.prior().log_prob(z) + model.likelihood(z).log_prob(x)
+    estimate = log_w.logsumexp(0) - math.log(k)
+    return estimate, (log_w - estimate).exp().std(0) / math.sqrt(k)

@@ -1,0 +1,7 @@
+@torch.no_grad()
+def log_likelihood(model, x, k):
+    q = model.posterior(x)
+    z = q.sample((k,))
+    log_w = model.prior().log_prob(z) + model.likelihood(z).log_prob(x) - q.log_prob(z)
+    estimate = log_w.logsumexp(0)
+    return estimate, (log_w - estimate + math.log(k)).exp().std(0) / math.sqrt(k)

@@ -1,0 +1,2 @@
+def accepts(loss):
+    return True

@@ -1,3 +1,0 @@
-def profile_loss(x, x_hat):
-    mse = (x - x_hat).square().mean()
-    return 0.5 * (1 + (2 * math.pi * mse).log())
