@@ -13,6 +13,7 @@ from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
 from .ring import RING_GAME
+from .variants import VARIANTS
 
 
 class Experiment(Protocol):
@@ -43,7 +44,12 @@ class Experiment(Protocol):
         ...
 
 
-EXPERIMENTS: dict[str, Experiment] = {**RECIPES, **COMPARISONS, "ring-game": RING_GAME}
+EXPERIMENTS: dict[str, Experiment] = {
+    **RECIPES,
+    **COMPARISONS,
+    "vae-variants": VARIANTS,
+    "ring-game": RING_GAME,
+}
 
 
 def reproduce(name: str, budget: float | None = None, distributed: bool = False) -> dict | None:
