@@ -50,7 +50,6 @@ LONG = {
     "03-elbo.ipynb",
     "04-estimators.ipynb",
     "05-vae.ipynb",
-    "06-vae-variants.ipynb",
     "07-semi-supervised.ipynb",
     "08-gans.ipynb",
     "09-autoregressive.ipynb",

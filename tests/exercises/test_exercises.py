@@ -37,7 +37,6 @@ NOT_YET = {
     "03-elbo",
     "04-estimators",
     "05-vae",
-    "06-vae-variants",
     "07-semi-supervised",
     "08-gans",
     "09-autoregressive",
