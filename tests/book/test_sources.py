@@ -26,12 +26,8 @@ def test_notebook(path):
 
 # Chapters of which not all sentences are bound to their numbers yet.
 UNBOUND = {
-    "01-generative-models.ipynb",
-    "02-autoencoders.ipynb",
-    "04-estimators.ipynb",
     "05-vae.ipynb",
     "07-semi-supervised.ipynb",
-    "08-gans.ipynb",
     "09-autoregressive.ipynb",
 }
 
@@ -45,16 +41,11 @@ def test_prose_is_bound_to_its_numbers(path):
 
 # Chapters that show more lines at once than one takes in, or say "law" for a distribution.
 LONG = {
-    "01-generative-models.ipynb",
-    "02-autoencoders.ipynb",
-    "03-elbo.ipynb",
-    "04-estimators.ipynb",
     "05-vae.ipynb",
     "07-semi-supervised.ipynb",
-    "08-gans.ipynb",
     "09-autoregressive.ipynb",
 }
-LAWS = LONG | {"preliminaries.ipynb"}
+LAWS = LONG
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)

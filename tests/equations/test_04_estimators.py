@@ -88,7 +88,7 @@ class NodeByNode(TorchNormal):
 
 
 class OneHot(OneHotCategorical):
-    """A categorical law of batch shape (1,) whose draws are given: `draws`, (k,)."""
+    """A categorical distribution of batch shape (1,) whose draws are given: `draws`, (k,)."""
 
     def sample(self, shape=()):
         return F.one_hot(self.draws, self.event_shape[0]).to(DTYPE)[:, None]
@@ -251,6 +251,18 @@ def family(parameter):
     return Normal(parameter[..., 0], parameter[..., 1].exp())
 
 
+@pytest.mark.equation("eq-gaussian-score")
+def test_the_score_of_a_gaussian_mean_is_the_noise():
+    """Differences of torch's log-density in the mean, autograd's, and eps / sigma."""
+    mu, sigma = 0.4, 0.7
+    z = mu + sigma * EPS
+    right = EPS / sigma
+    left = slope(lambda m: Normal(m, sigma).log_prob(z), mu)
+    torch.testing.assert_close(left, right, atol=1e-6, rtol=0)
+    by_autograd = scores(lambda m: TorchNormal(m, sigma), z, tensor(mu))
+    torch.testing.assert_close(by_autograd, right)
+
+
 @pytest.mark.equation("eq-score")
 def test_score_function():
     """Differences of E[cos z] in mean and log sd, against the mean of f times the score."""
@@ -267,7 +279,7 @@ def test_score_function():
 
 @pytest.mark.equation("eq-score-mean")
 def test_the_score_has_mean_zero():
-    """Under its own law: a normal, a gamma and a categorical. Under another law it has not."""
+    """Under its own distribution: a normal, a gamma and a categorical. Under another it has not."""
     at = tensor(0.4, -0.3)
     score = scores(family, GRID, at)
     zero = torch.zeros(2, dtype=DTYPE)
@@ -321,6 +333,22 @@ def test_score_function_of_the_elbo():
     torch.testing.assert_close(grad(value.sum(), at)[0], right, atol=1e-9, rtol=0)
 
 
+@pytest.mark.equation("eq-score-kl")
+def test_score_function_of_the_reconstruction_alone():
+    """Mean of log p(x|z) times the score, less autograd's gradient of the divergence."""
+    at = tensor(0.4, math.log(0.8))
+    log_p_x = Normal(W * GRID, 1.0).log_prob(tensor(X))
+    drawn = (family(at).log_prob(GRID).exp() * log_p_x) @ scores(family, GRID, at) * STEP
+    at.requires_grad_()
+    divergence = torch.distributions.kl_divergence(family(at), Normal(0.0, 1.0))
+    right = drawn - grad(divergence, at)[0]
+    torch.testing.assert_close(elbo_gradient(*at.tolist()), right, atol=1e-9, rtol=0)
+    model = linear_model(AtNodes(at[None, :1], at[None, 1:].exp()))
+    on_nodes = partial(estimators.score_function, reduce=weighted)
+    value = elbo(model, tensor([[X]]), k=len(EPS), estimator=on_nodes)
+    torch.testing.assert_close(grad(value.sum(), at)[0], right, atol=1e-9, rtol=0)
+
+
 @pytest.mark.equation("eq-moving-support")
 def test_moving_support():
     """d/dphi of (e^phi - 1) / phi, against the score term by quadrature and the boundary term."""
@@ -350,7 +378,7 @@ def score_function_of(draws, weights, baseline):
 
 @pytest.mark.equation("eq-baseline")
 def test_a_baseline_leaves_the_mean():
-    """All outcomes of a categorical law, several b, against autograd's gradient of E[f]."""
+    """All outcomes of a categorical, several b, against autograd's gradient of E[f]."""
     p, f, score, truth = categorical_problem()
     for b in (0.0, 1.0, -7.0):
         torch.testing.assert_close((p * (f - b)) @ score, truth)
@@ -398,6 +426,63 @@ def test_pathwise():
         torch.testing.assert_close(left, right[j], atol=1e-8, rtol=1e-7)
 
 
+def closed_form(mu, log_sigma):
+    """The reconstruction term and the divergence of the linear model."""
+    variance = math.exp(2 * log_sigma)
+    reconstruction = -((X - W * mu) ** 2 + W**2 * variance + math.log(2 * math.pi)) / 2
+    return reconstruction, (mu**2 + variance - 1) / 2 - log_sigma
+
+
+@pytest.mark.equation("eq-reconstruction-draws")
+def test_the_reconstruction_over_noise():
+    """A sum over codes on a grid and one over noise, at nodes; an average of draws, within 4 SE."""
+    mu, log_sigma = 0.4, math.log(0.8)
+    q = Normal(mu, math.exp(log_sigma))
+    over_codes = on_grid(q, lambda z: Normal(W * z, 1.0).log_prob(tensor(X)))
+    over_noise = lambda eps: Normal(W * (mu + q.scale * eps), 1.0).log_prob(tensor(X))  # noqa: E731
+    torch.testing.assert_close(over_codes, WEIGHTS @ over_noise(EPS))
+    torch.testing.assert_close(over_codes, tensor(closed_form(mu, log_sigma)[0]))
+    drawn = over_noise(random(100_000))
+    assert abs(drawn.mean() - over_codes) < 4 * drawn.std() / len(drawn) ** 0.5
+
+
+def by_draws(kl_in_closed_form):
+    """Value and gradient of the estimator at the nodes, by hand and by the library."""
+    at = tensor(0.4, math.log(0.8), requires_grad=True)
+    q, eps = family(at), EPS
+    z = at[0] + at[1].exp() * eps  # z_k = mu + sigma eps_k
+    if kl_in_closed_form:
+        kl = torch.distributions.kl_divergence(q, Normal(0.0, 1.0))
+        value = WEIGHTS @ Normal(W * z, 1.0).log_prob(tensor(X)) - kl
+    else:
+        value = WEIGHTS @ (log_joint(z) - q.log_prob(z))
+    model = linear_model(AtNodes(at[None, :1], at[None, 1:].exp()))
+    on_nodes = partial(estimators.pathwise, reduce=weighted)
+    library = elbo(
+        model, tensor([[X]]), k=60, estimator=on_nodes, analytic_kl=kl_in_closed_form
+    ).sum()
+    return [(v.detach(), grad(v, at, retain_graph=True)[0]) for v in (value, library)]
+
+
+def check_unbiased(kl_in_closed_form):
+    reconstruction, divergence = closed_form(0.4, math.log(0.8))
+    for value, gradient in by_draws(kl_in_closed_form):
+        torch.testing.assert_close(value, tensor(reconstruction - divergence))
+        torch.testing.assert_close(gradient, elbo_gradient(0.4, math.log(0.8)))
+
+
+@pytest.mark.equation("eq-elbo-draws")
+def test_the_estimator_that_trains_everything():
+    """Its mean over the noise, and that of its gradient, against the closed form of the ELBO."""
+    check_unbiased(kl_in_closed_form=False)
+
+
+@pytest.mark.equation("eq-elbo-draws-kl")
+def test_the_estimator_with_the_divergence_in_closed_form():
+    """The same, with only the reconstruction drawn."""
+    check_unbiased(kl_in_closed_form=True)
+
+
 @pytest.mark.equation("eq-log-q-noise")
 def test_density_of_a_draw_from_its_noise():
     """scipy's densities at g(eps), against log p(eps) minus the log-determinant by autograd."""
@@ -408,7 +493,7 @@ def test_density_of_a_draw_from_its_noise():
         right = noise.log_prob(eps).sum() - torch.linalg.slogdet(J).logabsdet
         left = stats.multivariate_normal(mu, A @ A.T).logpdf(mu + A @ eps)
         assert left == pytest.approx(right.item(), rel=1e-9)
-        for e in eps:  # a curved g: sinh((e - 0.5) / 2), Johnson's law
+        for e in eps:  # a curved g: sinh((e - 0.5) / 2), Johnson's distribution
             J = torch.autograd.functional.jacobian(lambda e: ((e - 0.5) / 2).sinh(), e)
             right = noise.log_prob(e) - J.abs().log()
             left = stats.johnsonsu(0.5, 2.0).logpdf(math.sinh((e.item() - 0.5) / 2))
@@ -497,7 +582,7 @@ def test_implicit_reparameterisation():
 
 @pytest.mark.equation("eq-measure-valued")
 def test_measure_valued():
-    """Differences of E[f] (closed forms), against two means under a Rayleigh law by quadrature.
+    """Differences of E[f] (closed forms), against quadrature of two Rayleigh means.
 
     The mean of the library's gradients, drawn, is within 4 standard errors.
     """
@@ -531,7 +616,7 @@ def test_measure_valued():
 
 @pytest.mark.equation("eq-gumbel-max")
 def test_gumbel_max():
-    """P(a_c + G_c is the largest) by quadrature with scipy's Gumbel law, against the softmax.
+    """P(a_c + G_c is the largest) by quadrature with scipy's Gumbel, against the softmax.
 
     So often, within 4 standard errors, is c the largest entry of the library's relaxed draws.
     """

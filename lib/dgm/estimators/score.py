@@ -48,7 +48,7 @@ def score_function(
     Raises:
         ValueError: an unknown baseline or one of another shape, or leave-one-out with k = 1.
 
-    Equation: eq-score, eq-score-product, eq-score-elbo, eq-baseline, eq-leave-one-out
+    Equation: eq-score, eq-score-product, eq-score-elbo, eq-score-kl, eq-baseline, eq-leave-one-out
 
     Source: Williams (1992), doi:10.1007/BF00992696; Kool, van Hoof and Welling (2019) for
     leave-one-out; Mnih and Rezende (2016), arXiv:1602.06725, for VIMCO.

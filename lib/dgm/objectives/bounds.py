@@ -60,8 +60,9 @@ def elbo(
             the posterior, or draws relaxed codes although the KL term is estimated; posterior and
             prior are not over the same codes; a model with classes got none, or other, labels.
 
-    Equation: def-elbo, eq-elbo, eq-elbo-forms, def-dataset-elbo, def-amortised, eq-vae-bernoulli,
-    eq-beta-bound, eq-one-knob, eq-average-is-beta, eq-conditional-elbo
+    Equation: def-elbo, eq-elbo, eq-elbo-forms, def-elbo-draws, eq-elbo-draws, eq-elbo-draws-kl,
+    def-dataset-elbo, def-amortised, eq-vae-bernoulli, eq-beta-bound, eq-one-knob,
+    eq-average-is-beta, eq-conditional-elbo
 
     Source: Kingma and Welling (2014), arXiv:1312.6114, equation 3; Higgins et al. (2017) for beta;
     Sohn, Lee and Yan (2015) for the conditional bound.

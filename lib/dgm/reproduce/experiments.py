@@ -8,11 +8,12 @@ from typing import Protocol
 from torch import nn
 
 from ..train import rank, world_size
+from .bits import BITS
 from .comparison import COMPARISONS
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
-from .ring import RING_GAME
+from .ring import RING_COLLAPSE, RING_GAME
 from .variants import VARIANTS
 
 
@@ -47,8 +48,10 @@ class Experiment(Protocol):
 EXPERIMENTS: dict[str, Experiment] = {
     **RECIPES,
     **COMPARISONS,
-    "vae-variants": VARIANTS,
     "ring-game": RING_GAME,
+    "ring-collapse": RING_COLLAPSE,
+    "bits": BITS,
+    "vae-variants": VARIANTS,
 }
 
 

@@ -6,8 +6,7 @@ def doubly(model, x, k):
     log_w = log_joint - q.log_prob(z)
     (slope,) = grad(log_w.sum(), z, retain_graph=True)
     weight = log_w.detach().softmax(0)
-    s = (weight * log_joint + weight.square() * (slope * draws).sum(-1)).sum(0)
-    return s
+    return (weight * log_joint + weight.square() * (slope * draws).sum(-1)).sum(0)
 
 
 def learn(model, x, k=5, updates=250, lr=0.05):

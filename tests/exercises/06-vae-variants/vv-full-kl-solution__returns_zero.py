@@ -1,4 +1,2 @@
 def full_kl(mu, L):
-    trace = L.square().sum((1, 2))
-    log_det = 2 * L.diagonal(dim1=1, dim2=2).log().sum(1)
     return torch.zeros(len(mu), dtype=mu.dtype)

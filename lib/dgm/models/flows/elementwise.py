@@ -146,7 +146,7 @@ def rational_quadratic(
     Returns:
         (g(x), log g'(x)), or for `inverse` the x with g(x) = `x` and minus its log g'.
 
-    Source: Durkan et al. (2019), arXiv:1906.04032, equations 4 to 8; Gregory and Delbourgo (1982).
+    Source: Durkan et al. (2019), arXiv:1906.04032, equations 4 to 8.
 
     >>> ends = torch.tensor([0.0, 1.0])
     >>> x0, x1, z0, z1, d0, d1 = torch.tensor([0.0, 1.0, 0.0, 2.0, 0.5, 3.0]).unsqueeze(1)

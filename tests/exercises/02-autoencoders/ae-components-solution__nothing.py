@@ -1,0 +1,2 @@
+def components_needed(singular_values, n, share):
+    return 0

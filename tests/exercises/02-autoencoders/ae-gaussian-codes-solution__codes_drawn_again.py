@@ -1,0 +1,2 @@
+def gaussian_codes(codes, n):
+    return codes[torch.randint(len(codes), (n,))]

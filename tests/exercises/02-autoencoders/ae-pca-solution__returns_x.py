@@ -1,0 +1,2 @@
+def pca_reconstruct(x, m):
+    return x

@@ -1,0 +1,16 @@
+def e_step(x, weights, means):
+    return (weights.log() + x @ means.log().T + (1 - x) @ (1 - means).log().T).softmax(1)
+
+
+def m_step(x, r):
+    n = r.sum(0)
+    return n / len(x), (r.T @ x / n[:, None]).clamp(0.001, 0.999)
+
+
+def em(x, weights, means, rounds):
+    history = []
+    for _ in range(rounds):
+        weights, means = m_step(x, e_step(x, weights, means))
+        log_p = x @ means.log().T + (1 - x) @ (1 - means).log().T  # (N, K)
+        history.append((weights.log() + log_p).logsumexp(1).mean().item())
+    return weights, means, history

@@ -1,0 +1,11 @@
+def exact_gradient(x, W, b, c):
+    states = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=x.dtype)] * len(b))
+    p = (states @ b + F.softplus(c + states @ W).sum(1)).softmax(0)
+    positive = x.T @ (c + x @ W).sigmoid() / len(x)
+    return positive - (p[:, None] * states).T @ (c + states @ W).sigmoid()
+
+
+def cd_gradient(x, W, b, c):
+    mean_h = (c + x @ W).sigmoid()
+    x_new = (b + mean_h @ W.T).sigmoid()
+    return (x.T @ mean_h - x_new.T @ (c + x_new @ W).sigmoid()) / len(x)

@@ -1,0 +1,2 @@
+def best_gaussian(z, log_joint):
+    return 0.0, 1.0

@@ -1,0 +1,2 @@
+def best_baseline(f, s):
+    return torch.zeros(())

@@ -1,0 +1,12 @@
+def fit_control(f, q, draws=1000):
+    z = torch.zeros(1, 1, *q.event_shape, requires_grad=True)
+    return autograd.grad(f(z).sum(), z)[0][0, 0]
+
+
+def with_control(f, q, k, a):
+    z = q.sample((k,))
+    values = f(z)
+    rest = (values - z @ a).detach()
+    others = (rest.sum(0) - rest) / (k - 1)
+    s = ((rest - others) * q.log_prob(z)).mean(0) + q.mean @ a
+    return values.mean(0) + s - s.detach()

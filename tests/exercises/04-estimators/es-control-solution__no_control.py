@@ -1,0 +1,11 @@
+def fit_control(f, q, draws=1000):
+    return torch.zeros(q.event_shape)
+
+
+def with_control(f, q, k, a):
+    z = q.sample((k,))
+    values = f(z)
+    rest = (values - z @ a).detach()
+    others = (rest.sum(0) - rest) / (k - 1)
+    s = ((rest - others) * q.log_prob(z)).mean(0) + q.mean @ a
+    return values.mean(0) + s - s.detach()

@@ -1,0 +1,2 @@
+def evaluations(estimator, q, k):
+    return k

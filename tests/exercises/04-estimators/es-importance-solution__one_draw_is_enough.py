@@ -1,0 +1,3 @@
+def log_marginal(log_joint, q, k):
+    z = q.sample()
+    return log_joint(z[None])[0] - q.log_prob(z)
