@@ -154,7 +154,8 @@ STUDIES = [name for name, experiment in EXPERIMENTS.items() if isinstance(experi
 # Rounding, by another processor or to float16, moves a draw by a thousandth of its size: of a
 # thousand draws a few cross the border of a mode, and a mode with about ten of them may be lost.
 # It may also turn a bit that is drawn in training, whose bounds then differ by some hundredths.
-BY_ROUNDING = {"modes": 1, "good": 0.005, "ELBO": 0.03, "p(x)": 0.03, "objective": 0.03}
+NATS = ("rate", "ELBO", "p(x)", "objective")
+BY_ROUNDING = {"modes": 1, "good": 0.005, **dict.fromkeys(NATS, 0.03)}
 
 
 def beyond_rounding(metric: str, recorded: float, measured: float) -> bool:

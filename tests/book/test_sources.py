@@ -39,7 +39,6 @@ def test_prose_is_bound_to_its_numbers(path):
 
 # Chapters that show more lines at once than one takes in, or say "law" for a distribution.
 LONG = {
-    "06-vae-variants.ipynb",
     "09-autoregressive.ipynb",
 }
 LAWS = LONG

@@ -15,6 +15,7 @@ from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
 from .ring import RING_COLLAPSE, RING_GAME
+from .variants import VARIANTS
 
 
 class Experiment(Protocol):
@@ -52,6 +53,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,
     "bits": BITS,
+    "vae-variants": VARIANTS,
 }
 
 
