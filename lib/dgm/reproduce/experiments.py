@@ -9,6 +9,7 @@ from torch import nn
 
 from ..train import rank, world_size
 from .comparison import COMPARISONS
+from .digits import DIGITS, ORDERS
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
@@ -43,7 +44,13 @@ class Experiment(Protocol):
         ...
 
 
-EXPERIMENTS: dict[str, Experiment] = {**RECIPES, **COMPARISONS, "ring-game": RING_GAME}
+EXPERIMENTS: dict[str, Experiment] = {
+    **RECIPES,
+    **COMPARISONS,
+    "ring-game": RING_GAME,
+    "autoregressive-digits": DIGITS,
+    "autoregressive-orders": ORDERS,
+}
 
 
 def reproduce(name: str, budget: float | None = None, distributed: bool = False) -> dict | None:
