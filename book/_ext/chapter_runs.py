@@ -17,10 +17,12 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
 import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -196,6 +198,10 @@ def run_side_by_side(
 
     async def everything() -> dict[Path, str]:
         free = asyncio.Semaphore(slots)
+        with suppress(NotImplementedError):  # Windows has no such signal
+            # what ends make ends chapters, too: Ctrl-C is not the only way
+            ended = asyncio.current_task().cancel
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended)
 
         async def one(path: Path) -> str | None:
             async with free:

@@ -21,6 +21,7 @@ from equation_checks import Check, read_checks
 from library_reference import functions
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.domains import Domain, ObjType
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -105,6 +106,22 @@ def pages_to_rewrite(app: Sphinx, env: BuildEnvironment) -> list[str]:
         return sorted(moved)  # an equation's number may have changed
     env.checks_digest = digest
     return sorted(moved | {equation.docname for equation in equations(env).values()})
+
+
+# ---------------------------------------------------------------- the search
+
+
+class Equations(Domain):
+    """Tells the site's search which equations there are: "iwae" finds the equation eq-iwae."""
+
+    name = "equation"
+    label = "equations"
+    object_types = {"equation": ObjType("equation")}
+
+    def get_objects(self):
+        for label, equation in equations(self.env).items():
+            words = label.removeprefix(CLAIM).removeprefix(DEFINITION).replace("-", " ")
+            yield words, words, "equation", equation.docname, f"equation-{label}", 1
 
 
 # ---------------------------------------------------------------- the ticks
@@ -298,6 +315,7 @@ def setup(app: Sphinx) -> dict:
     app.add_config_value("checked_equations_tests", "../tests/equations", "env", str)
     app.add_node(checked_equation, html=(visit_checked_equation, depart_checked_equation))
     app.add_node(checks_index)
+    app.add_domain(Equations)
     app.add_directive("checked-equations", CheckedEquations)
     app.connect("builder-inited", load_checks)
     app.connect("env-purge-doc", forget_page)

@@ -59,6 +59,15 @@ def set_addresses(app: Sphinx, config: Config) -> None:
     config.mathjax_path = f"mathjax/{MATHJAX}"
 
 
+def name_data(app: Sphinx, config: Config) -> None:
+    """Every page says below which data set its numbers and pictures come from."""
+    footer = config.html_theme_options.get("extra_footer", "")
+    says = (
+        f"<p>These pages were made on the data set <code>{escape(facts()['Data set'])}</code>.</p>"
+    )
+    config.html_theme_options["extra_footer"] = footer + says
+
+
 def describe(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
     """A page's `description` (front matter, or the notebook's metadata) goes into its head."""
     meta = context.get("meta") or {}
@@ -186,6 +195,7 @@ def setup(app: Sphinx) -> dict:
     app.add_config_value("comments_config", {}, "html", dict)
     app.add_directive("build-facts", BuildFacts)
     app.connect("config-inited", set_addresses, priority=100)
+    app.connect("config-inited", name_data)
     app.connect("builder-inited", make_static)
     app.connect("doctree-read", drop_widget_state)
     app.connect("doctree-resolved", keep_together)

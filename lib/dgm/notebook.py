@@ -1,4 +1,5 @@
-"""What a notebook needs beside the models: numbers for its prose, verdicts on its exercises."""
+"""What a notebook needs beside the models: numbers and conditions for its prose, verdicts on its
+exercises."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,6 +36,25 @@ def say(**values) -> None:
 
         for name, value in values.items():
             glue(name, Text(value), display=False)
+
+
+def claim(**conditions) -> None:
+    """Bind sentences to this run: `claim(tighter=iwae > elbo)`, and {claim}`tighter` in the text.
+
+    The role shows as a tick that says what was compared. A chapter whose text claims what its own
+    numbers deny does not run.
+
+    Raises:
+        AssertionError: a condition does not hold.
+
+    >>> claim(tighter=2 > 1)
+    >>> claim(tighter=1 > 2)
+    Traceback (most recent call last):
+    AssertionError: tighter: the text claims it, and this run denies it
+    """
+    for name, holds in conditions.items():
+        if not holds:
+            raise AssertionError(f"{name}: the text claims it, and this run denies it")
 
 
 class Text(str):

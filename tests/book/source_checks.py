@@ -163,6 +163,60 @@ def unknown_citations(text: str, bibliography: str) -> list[str]:
     return [f"{key} is not in references.bib" for key in cited_keys(text) if key not in known]
 
 
+# ---------------------------------------------------------------- prose and its numbers
+
+# Words that rank. Those that also say where something stands ("above") are left out.
+RANKS = re.compile(
+    r"\b(?:better|worse|best|worst|beats?|wins?|loses?|fails?|cures?|helps?|improves?|clearly|"
+    r"higher|lower|larger|smaller|fewer|more than|less than|tighter|looser|faster|slower|closer|"
+    r"farther|doubles?|halves)\b",
+    re.I,
+)
+
+
+def handed_over(notebook: dict, function: str) -> set[str]:
+    """The names that cells hand to the prose by `say` or `claim`."""
+    trees = [ast.parse(cell["source"]) for cell in code_cells(notebook)]
+    return {
+        keyword.arg
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == function
+        for keyword in node.keywords
+        if keyword.arg
+    }
+
+
+def unused_values(notebook: dict) -> list[str]:
+    """What a cell computes for the prose, the prose says."""
+    text = "\n".join(c["source"] for c in notebook["cells"] if c["cell_type"] == "markdown")
+    return [
+        f"{function}({value}=...) is not used by any {{{role}}}`{value}`"
+        for function, role in (("say", "eval"), ("claim", "claim"))
+        for value in sorted(handed_over(notebook, function) - roles(text, role))
+    ]
+
+
+def roles(text: str, role: str) -> set[str]:
+    return set(re.findall(rf"\{{{role}\}}`(\w+)`", text))
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a Markdown text, roughly; a list's points are sentences of their own."""
+    return re.split(r"(?<=[.!?])(?:\*{1,2})?\s+(?!\{claim\})|\n{2,}|\n(?=- |\d+\. |\|)", text)
+
+
+def unbound_ranks(notebook: dict) -> list[str]:
+    """A sentence that shows computed values and ranks them is bound to a computed condition."""
+    texts = [c["source"] for c in notebook["cells"] if c["cell_type"] == "markdown"]
+    return [
+        f"says '{RANKS.search(s)[0]}' of computed values without {{claim}}: {s.strip()[:80]!r}"
+        for text in texts
+        for s in sentences(text)
+        if "{eval}`" in s and RANKS.search(s) and "{claim}`" not in s
+    ]
+
+
 # ---------------------------------------------------------------- notebooks
 
 

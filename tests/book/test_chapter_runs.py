@@ -7,6 +7,7 @@ import asyncio
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -253,6 +254,26 @@ def test_who_is_interrupted_stops_what_runs(tmp_path, monkeypatch):
 
     asyncio.run(interrupted())
     assert not alive(int(pid.read_text()))
+
+
+def test_a_build_that_is_ended_ends_its_chapters(tmp_path, monkeypatch):
+    """`kill` sends SIGTERM, of which Python makes no exception by itself."""
+    ended = []
+
+    async def run(path, target, threads):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(300)
+        finally:
+            ended.append(path.stem)
+
+    monkeypatch.setattr(chapter_runs, "in_a_process", run)
+    [chapter] = write(tmp_path / "book", a=notebook("x = 1"))
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody heard it"))
+    with pytest.raises(asyncio.CancelledError):
+        chapter_runs.run_side_by_side({chapter: "1"}, Runs(tmp_path / "runs"), lambda _: None)
+    signal.signal(signal.SIGTERM, before)
+    assert ended == ["a"]
 
 
 def test_the_longest_come_first_and_share_the_cores(tmp_path, monkeypatch):

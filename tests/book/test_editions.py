@@ -49,6 +49,18 @@ ANY_PAGE = Page("https://a.org/", "05-vae", Anything(), Anything(), sections=Any
 # ---------------------------------------------------------------- what it holds
 
 
+def test_a_reader_who_changes_a_number_is_not_contradicted():
+    cells = [
+        new_markdown_cell("It is lower {claim}`lower`, and\nso on {claim}`on`."),
+        new_code_cell("say(a=1)\nclaim(\n    lower=0 < 1,\n)\nsay(b=2)"),
+    ]
+    made = edition(new_notebook(cells=cells))
+    assert [cell.source for cell in made.cells] == [
+        "It is lower, and\nso on.",
+        "say(a=1)\nsay(b=2)",
+    ]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_chapter_keeps_all_but_what_is_hidden(path):
     chapter = read(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import sys
 from io import StringIO
@@ -10,6 +11,7 @@ from io import StringIO
 import inline_plots
 import nbformat
 import pytest
+import small_book
 import static_site
 from bs4 import BeautifulSoup
 from equation_checks import read_checks
@@ -40,6 +42,23 @@ def helper(m):
 
 def unused(): ...
 '''
+
+
+CLAIMING = nbformat.v4.new_notebook(
+    cells=[
+        nbformat.v4.new_code_cell("claim(\n    tighter=iwae > elbo, long=k < 3\n)"),
+        nbformat.v4.new_markdown_cell("# Bounds\n\nIt is tighter {claim}`tighter`, {claim}`no`."),
+    ]
+)
+
+
+def test_a_bound_sentence_shows_its_condition(tmp_path):
+    warnings, pages = small_book.build(
+        tmp_path, {"index.ipynb": CLAIMING}, "computed_text", parser="myst_nb"
+    )
+    assert warnings.count("claim: nothing claims no") == 1
+    [tick] = BeautifulSoup(pages["index"], "html.parser").select(".claim")
+    assert (tick.text, tick["title"]) == ("✓", "Holds in the run of this page: iwae > elbo")
 
 
 def test_checks_are_read_without_importing_them(tmp_path):
@@ -120,6 +139,7 @@ def test_a_build_that_fails_does_not_spoil_the_next(tmp_path):
     with pytest.raises(ExtensionError):
         build(fails=True)
     build(fails=False)
+    assert "on the data set <code>digits</code>" in (out / "index.html").read_text("utf-8")
     assert (out / "_static" / "icon.svg").is_file()
 
 
@@ -240,6 +260,19 @@ def test_a_checked_equation_has_a_tick_and_an_entry(tmp_path):
     assert 'aria-label="Checked by test_sum"' in page
     assert 'id="check-eq-a"' in page and "1 checked equation." in page
     assert "equation-code" not in page and "In the library" not in page
+
+
+def test_the_search_knows_equations_by_name(tmp_path):
+    """Its index has (page, type, priority, anchor, name) for each."""
+    build(tmp_path, CHECK_A)
+    index = (tmp_path / "out" / "searchindex.js").read_text(encoding="utf-8")
+    found = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))
+    assert sorted(o[3:] for o in found["objects"][""]) == [
+        ["equation-def-b", "b"],
+        ["equation-def-c", "c"],
+        ["equation-eq-a", "a"],
+    ]
+    assert found["objtypes"] == {"0": "equation:equation"}
 
 
 def test_an_unchecked_claim_is_a_warning(tmp_path):

@@ -377,6 +377,13 @@ def test_search_finds_a_page(browser, address):
     tab.close()
 
 
+def test_search_finds_an_equation_by_its_name(browser, address):
+    tab = browser.new_page()
+    tab.goto(f"{address}/search.html?q=empirical+mle")
+    tab.wait_for_selector("#search-results li a[href*='#equation-eq-empirical-mle']")
+    tab.close()
+
+
 def test_figures_of_the_built_book_answer(browser, address):
     """Drag, keys and touch change the decoded image; the slider changes the picture."""
     tab = browser.new_page(has_touch=True, viewport=DESK)

@@ -24,6 +24,25 @@ def test_notebook(path):
     assert checks.notebook_problems(checks.read_notebook(path)) == []
 
 
+# Chapters of which not all sentences are bound to their numbers yet.
+UNBOUND = {
+    "01-generative-models.ipynb",
+    "02-autoencoders.ipynb",
+    "04-estimators.ipynb",
+    "05-vae.ipynb",
+    "07-semi-supervised.ipynb",
+    "08-gans.ipynb",
+    "09-autoregressive.ipynb",
+}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_prose_is_bound_to_its_numbers(path):
+    notebook = checks.read_notebook(path)
+    problems = checks.unused_values(notebook) + checks.unbound_ranks(notebook)
+    assert bool(problems) == (path.name in UNBOUND), problems or "take it off the list"
+
+
 @pytest.mark.parametrize("path", PAGES, ids=by_name)
 def test_display_equations_have_labels(path):
     assert [p for text in checks.markdown_texts(path) for p in checks.unlabelled(text)] == []
@@ -149,6 +168,20 @@ def test_wrong_notebooks_are_found():
     assert checks.invalid_format(twins) == ["a cell has no id"]
     assert checks.invalid_format(book(code()) | {"nbformat_minor": 4}) != []
     assert "not valid" in checks.invalid_format(book(code()) | {"metadata": 1})[0]
+
+
+def test_prose_without_its_numbers_is_found():
+    def text(source):
+        return nbformat.v4.new_markdown_cell(source)
+
+    cell = code("say(a=1, b=2)\nclaim(c=b > a)\nfor i in (1, 2): say(d=i)")
+    said = "{eval}`a` is below {eval}`b` and {eval}`d`. It is lower {claim}`c`."
+    assert checks.unused_values(book(cell, text(said))) == []
+    assert len(checks.unused_values(book(cell, text("{eval}`a`, and `b`")))) == 3
+    loses = "Then {eval}`a` is better. {claim}`c`"
+    assert checks.unbound_ranks(book(text(loses))) == []  # the tick may stand behind the stop
+    found = checks.unbound_ranks(book(text("All is {claim}`c`.\n\nThe best is {eval}`a`.")))
+    assert len(found) == 1 and "says 'best'" in found[0]
 
 
 def test_reading_a_notebook_does_not_mend_it(tmp_path):

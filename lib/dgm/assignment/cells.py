@@ -6,6 +6,7 @@ nbgrader metadata. The book's build and the assignments take apart what they nee
 of this module.
 """
 
+import ast
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -50,6 +51,30 @@ def unsolved(source: str) -> str:
     """
     answer = re.compile(rf"^([ \t]*){BEGIN_SOLUTION}\n.*?{END_SOLUTION}[ \t]*$", re.M | re.S)
     return answer.sub(lambda match: match[1] + UNSOLVED, source)
+
+
+def calls(source: str, function: str) -> Iterator[ast.Expr]:
+    """The statements of a cell that call a function by its name, and do nothing else.
+
+    >>> [ast.unparse(call) for call in calls("a = 1\\nsay(a=a)", "say")]
+    ['say(a=a)']
+    """
+    for node in ast.parse(source).body:
+        match node:
+            case ast.Expr(ast.Call(ast.Name(name))) if name == function:
+                yield node
+
+
+def without_claims(source: str) -> str:
+    """A cell's source for readers, who may change a number without being contradicted.
+
+    >>> without_claims("say(a=a)\\nclaim(positive=a > 0)")
+    'say(a=a)'
+    """
+    lines = source.split("\n")
+    for call in calls(source, "claim"):
+        lines[call.lineno - 1 : call.end_lineno] = [None] * (call.end_lineno - call.lineno + 1)
+    return "\n".join(line for line in lines if line is not None)
 
 
 class Block(NamedTuple):

@@ -17,7 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from .cells import UNSOLVED, blocks, kind, strip, unsolved, without_blocks
+from .cells import UNSOLVED, blocks, kind, strip, unsolved, without_blocks, without_claims
 from .chapter import BOOK
 
 HINT = f"""\
@@ -29,6 +29,7 @@ counts what passes.
 COUNT = "## Your exercises\n\nRun this cell to see which exercises pass their tests."
 IMPORT = "from dgm.notebook import exercise, exercises"
 WORK = Path("work")
+CLAIM = re.compile(r"\s*\{claim\}`\w+`")  # what is claimed of this very run, readers may change
 
 
 def edition(chapter: NotebookNode, solutions: bool = True) -> NotebookNode:
@@ -49,7 +50,8 @@ def edition(chapter: NotebookNode, solutions: bool = True) -> NotebookNode:
     for cell in chapter.cells:
         what, figure = kind(cell.metadata), cell.metadata.get("mystnb", {}).get("figure")
         if cell.cell_type == "markdown":
-            cells.append(new_markdown_cell(without_blocks(cell.source, hidden), id=cell.id))
+            text = CLAIM.sub("", without_blocks(cell.source, hidden))
+            cells.append(new_markdown_cell(text, id=cell.id))
         elif what == "solution":
             cells.append(new_code_cell(strip(unsolved(cell.source)), id=cell.id))
             if solutions:
@@ -59,7 +61,7 @@ def edition(chapter: NotebookNode, solutions: bool = True) -> NotebookNode:
             title = titles[cell.metadata.nbgrader.grade_id.removesuffix("-tests")]
             cells.append(new_code_cell(tested(title, strip(cell.source)), id=cell.id))
         else:
-            cells.append(new_code_cell(cell.source, id=cell.id))
+            cells.append(new_code_cell(without_claims(cell.source), id=cell.id))
         if figure:
             cells.append(new_markdown_cell(caption(figure), id=f"{cell.id}-caption"))
     if titles:
