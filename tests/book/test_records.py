@@ -52,6 +52,8 @@ def disagreement(record: dict, run: str) -> dict:
 def same(recorded, measured) -> bool:
     if isinstance(measured, dict):
         return all(same(recorded[key], measured[key]) for key in measured)
+    if isinstance(measured, list) and len(measured) == len(recorded):
+        return all(map(same, recorded, measured))
     if isinstance(measured, float):
         return abs(recorded - measured) <= TOLERANCE
     return recorded == measured

@@ -27,6 +27,7 @@ from .parts import (
     decaying_rate,
     exact_negative_log_likelihood,
     falling_rate,
+    likelihoods_and_images,
     negative_log_likelihood,
     scheduled_step,
 )
@@ -145,7 +146,8 @@ def small_autoregressive(
 ) -> Recipe:
     """One that minutes train, whose weights are kept and from which a chapter draws."""
     schedule = Schedule(32, partial(falling_rate, highest=4e-3), epochs, parts=15)
-    return autoregressive(model, build, full=schedule, short=schedule)
+    recipe = autoregressive(model, build, full=schedule, short=schedule)
+    return dataclasses.replace(recipe, score=likelihoods_and_images)
 
 
 # ---------------------------------------------------------------- the names
