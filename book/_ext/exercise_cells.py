@@ -23,7 +23,7 @@ from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from dgm.assignment.cells import kind, strip, unsolved, without_blocks
+from dgm.assignment.cells import kind, parts, strip, unsolved, without_blocks
 
 # ---------------------------------------------------------------- whom the build is for
 
@@ -65,14 +65,18 @@ def for_readers(source: str, what: str, config: Config) -> str:
 
 def strip_page(app: Sphinx, doctree: nodes.document) -> None:
     """Strip the exercise cells of a page after they ran, and put them behind a drop-down."""
-    for cell in doctree.findall(nodes.container):
-        what = kind(cell.get("cell_metadata", {}))
+    cells = list(doctree.findall(nodes.container))
+    part = parts(cell.get("cell_metadata", {}) for cell in cells)
+    for cell in cells:
+        metadata = cell.get("cell_metadata", {})
+        what = kind(metadata)
         if what:
             strip_source(cell, what, app.config)
         if what == "tests" or (what == "solution" and not app.config.hide_solutions):
             cell["hide_mode"] = "all"
-            cell["prompt_show"] = f"Show the {what}"
-            cell["prompt_hide"] = f"Hide the {what}"
+            which = part.get(metadata["nbgrader"]["grade_id"], "")
+            cell["prompt_show"] = f"Show the {what}{which}"
+            cell["prompt_hide"] = f"Hide the {what}{which}"
 
 
 def strip_source(cell: nodes.container, what: str, config: Config) -> None:

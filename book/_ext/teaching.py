@@ -182,8 +182,7 @@ class Mistakes(TableDirective):
         coded = [e for e in exercises(self.book)[name] if e.points]
         known = {e.label: map(in_words, mistakes(name, e.label, answers)) for e in coded}
         rows = [
-            [f"{{ref}}`{e.label}`: {e.title}", str(e.points), "; ".join(known[e.label])]
-            for e in coded
+            [f"{{ref}}`{e.label}`: {e.title}", e.worth, "; ".join(known[e.label])] for e in coded
         ]
         return [self.table(["Exercise", "Points", "Mistakes that its tests recognise"], rows)]
 

@@ -27,9 +27,12 @@ from dgm.assignment.cells import (
     END_SOLUTION,
     MARKERS,
     kind,
+    label,
+    strip,
 )
 
 MAX_LINES = 30  # of a code cell
+MAX_VISIBLE_LINES = 15  # of one that readers see
 CHECKED_TAGS = {"nbval-check-output", "keep_output"}
 PREFIXES = ("eq-", "def-")
 
@@ -253,6 +256,30 @@ def long_source(cell: dict) -> list[str]:
     return [f"{name(cell)} has {lines} lines"] if lines > MAX_LINES else []
 
 
+HIDDEN_TAGS = {"remove-cell", "remove-input", "hide-cell", "hide-input"}
+
+
+def long_to_read(cell: dict) -> list[str]:
+    """A reader takes in so many lines at once; what is more is plumbing, and the library's."""
+    lines = len(cell["source"].splitlines())
+    unseen = kind(cell["metadata"]) or HIDDEN_TAGS & set(cell["metadata"].get("tags", []))
+    too_long = lines > MAX_VISIBLE_LINES and not unseen
+    return [f"{name(cell)} shows {lines} lines"] if too_long else []
+
+
+# The word that this course does not use for a distribution; laws of other kinds keep their names.
+LAW = re.compile(
+    r"\blaws?\b(?! of (?:large numbers|total (?:expectation|variance|probability)"
+    r"|the (?:unconscious statistician|iterated logarithm)|iterated expectations?))",
+    re.I,
+)
+
+
+def called_law(text: str) -> list[str]:
+    """The field says distribution."""
+    return [f"says {text[m.start() - 20 : m.end() + 20]!r}" for m in LAW.finditer(text)]
+
+
 def dead_widgets(cell: dict) -> list[str]:
     """On the static page a bare `interact` slider moves, and nothing happens."""
     found = re.search(r"@?\binteract(?:ive|_manual)?\(|@interact\b", cell["source"])
@@ -325,15 +352,17 @@ def incomplete_metadata(cell: dict) -> list[str]:
 
 
 def silent_tests(cell: dict) -> list[str]:
-    """A test cell shows the reader at least one assert."""
+    """A test cell shows the reader at least one assert, and keeps at least one."""
     if kind(cell["metadata"]) != "tests":
         return []
-    visible = cell["source"].split(BEGIN_HIDDEN)[0]
-    return [] if "assert" in visible else [f"{name(cell)} has no visible assert"]
+    shown = strip(cell["source"])
+    problems = [] if "assert " in shown else [f"{name(cell)} has no visible assert"]
+    kept = cell["source"].count("assert ") > shown.count("assert ")
+    return problems + ([] if kept else [f"{name(cell)} has no hidden assert"])
 
 
 def unpaired_exercises(notebook: dict) -> list[str]:
-    """Each solution cell is followed by its tests, and grade ids are distinct."""
+    """Each solution cell is followed by its tests, one cell or more, and grade ids are distinct."""
     graded = [cell for cell in code_cells(notebook) if kind(cell["metadata"])]
     kinds = [kind(cell["metadata"]) for cell in graded]
     ids = [cell["metadata"]["nbgrader"].get("grade_id", "?") for cell in graded]
@@ -343,6 +372,11 @@ def unpaired_exercises(notebook: dict) -> list[str]:
             problems.append(f"the solution {grade_id} has no tests after it")
         if what == "tests" and kinds[k - 1 : k] not in (["solution"], ["tests"]):
             problems.append(f"the tests {grade_id} have no solution before them")
+        elif what == "tests":
+            own, first = label(graded[k - 1]["metadata"]), kinds[k - 1] == "solution"
+            if not re.fullmatch(f"{own}-tests" if first else rf"{own}-tests-[\w-]+", grade_id):
+                part = "" if first else "-<part>"
+                problems.append(f"the tests {grade_id} should be called {own}-tests{part}")
     return problems
 
 

@@ -106,11 +106,9 @@ def test_stubs_are_unsolved_and_solutions_pass(name, capsys, monkeypatch):
     answers = re.findall(
         r"A solution</summary>\n\n```python\n(.*?)\n```", "\n".join(sources(made, "markdown")), re.S
     )
-    tests = [
-        cell for cell in cells if not cell.startswith(("def", "class", "@", "import", "raise"))
-    ]
-    solved = [source for cell in zip(answers, tests, strict=False) for source in cell]
-    assert f"{count} of {count} pass their tests." in run([*solved, tests[-1]], chapter, capsys)
+    answer = iter(answers)
+    solved = [next(answer) if "raise NotImplementedError" in cell else cell for cell in cells]
+    assert f"{count} of {count} pass their tests." in run(solved, chapter, capsys)
 
 
 def test_without_solutions():
@@ -289,5 +287,5 @@ def test_a_chapter_runs_to_its_end_where_nothing_is_installed(elsewhere, reposit
     client = NotebookClient(notebook, timeout=600, kernel_name=elsewhere, resources=where)
     client.execute(env=os.environ)
     said = "".join(output.get("text", "") for output in notebook.cells[-1].outputs)
-    assert re.search(r"^0 of [4-9] pass their tests\.$", said, re.M)
+    assert re.search(r"^0 of \d+ pass their tests\.$", said, re.M)
     assert (empty / "course" / "lib" / "dgm").is_dir()

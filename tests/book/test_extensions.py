@@ -181,7 +181,10 @@ def page_and_source(folder, **settings) -> tuple[str, str]:
     tests = f"assert twice(1) == VISIBLE\n{BEGIN_HIDDEN}\nassert HIDDEN\n{END_HIDDEN}"
     graded = {"grade": True, "grade_id": "ex-twice-tests", "solution": False}
     test = nbformat.v4.new_code_cell(tests, metadata={"nbgrader": graded})
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(PAGE), solution, test])
+    graded = graded | {"grade_id": "ex-twice-tests-more"}
+    more = nbformat.v4.new_code_cell(tests, metadata={"nbgrader": graded})
+    text = nbformat.v4.new_markdown_cell(PAGE)
+    notebook = nbformat.v4.new_notebook(cells=[text, solution, test, more])
     notebook.metadata.language_info = {"name": "python", "pygments_lexer": "python"}
     nbformat.write(notebook, source / "index.ipynb")
     settings |= {
@@ -220,6 +223,8 @@ def test_a_build_shows_what_its_readers_may_see(tmp_path, monkeypatch, environme
     words = {"PAPER", "CODE", "VISIBLE", "HIDDEN", "BANK"}
     assert {word for word in words if word in page} == shown
     assert {word for word in words if word in source} == shown - {"BANK"}  # a reader's edition
+    summaries = re.findall(r"Show the tests[^<]*", page)
+    assert summaries == ["Show the tests, part 1", "Show the tests, part 2"]
     for text in (page, source):
         assert "Public." in text and "The end." in text and "twice" in text
         assert BEGIN_SOLUTION not in text and END_HIDDEN not in text

@@ -43,6 +43,34 @@ def test_prose_is_bound_to_its_numbers(path):
     assert bool(problems) == (path.name in UNBOUND), problems or "take it off the list"
 
 
+# Chapters that show more lines at once than one takes in, or say "law" for a distribution.
+LONG = {
+    "01-generative-models.ipynb",
+    "02-autoencoders.ipynb",
+    "03-elbo.ipynb",
+    "04-estimators.ipynb",
+    "05-vae.ipynb",
+    "06-vae-variants.ipynb",
+    "07-semi-supervised.ipynb",
+    "08-gans.ipynb",
+    "09-autoregressive.ipynb",
+}
+LAWS = LONG | {"preliminaries.ipynb"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_cells_are_short(path):
+    cells = checks.code_cells(checks.read_notebook(path))
+    problems = [problem for cell in cells for problem in checks.long_to_read(cell)]
+    assert bool(problems) == (path.name in LONG), problems or "take it off the list"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=by_name)
+def test_a_distribution_is_called_one(path):
+    problems = [p for text in checks.markdown_texts(path) for p in checks.called_law(text)]
+    assert bool(problems) == (path.name in LAWS), problems or "take it off the list"
+
+
 @pytest.mark.parametrize("path", PAGES, ids=by_name)
 def test_display_equations_have_labels(path):
     assert [p for text in checks.markdown_texts(path) for p in checks.unlabelled(text)] == []
@@ -123,6 +151,7 @@ def test_a_good_notebook_has_no_problems():
         code("print(1)", [STREAM], 1, tags=BOTH_TAGS),
         code(SOLUTION, **graded("f", tests=False)),
         code(TESTS, **graded("f-tests", tests=True)),
+        code(TESTS, **graded("f-tests-again", tests=True)),
     )
     assert checks.notebook_problems(good) == []
 
@@ -133,6 +162,7 @@ WRONG_CELLS = [
     (checks.stray_outputs, code(outputs=[STREAM], tags=BOTH_TAGS), "execution count"),
     (checks.stray_outputs, code(count=1, tags=BOTH_TAGS), "lacks its output"),
     (checks.long_source, code("x\n" * 31), "31 lines"),
+    (checks.long_to_read, code("x\n" * 16), "shows 16 lines"),
     (checks.dead_widgets, code("ipywidgets.interact(f, x=3)"), "interact("),
     (checks.dead_widgets, code("@interact\ndef f(): pass"), "@interact"),
     (checks.not_a_script, code("%matplotlib inline"), "not plain Python"),
@@ -148,6 +178,11 @@ WRONG_CELLS = [
     (checks.incomplete_metadata, code(**without(graded("f", True), "points")), "points"),
     (checks.incomplete_metadata, code(**graded("f", True, schema_version=2)), "version 3"),
     (checks.silent_tests, code(TESTS.split("\n", 1)[1], **graded("f", True)), "visible assert"),
+    (
+        checks.silent_tests,
+        code(TESTS.replace("assert f(2) == 2", "f(2)"), **graded("f", True)),
+        "hidden assert",
+    ),
 ]
 
 
@@ -161,6 +196,13 @@ def test_wrong_notebooks_are_found():
     assert "grade_id f occurs 2 times" in checks.unpaired_exercises(book(solution, tests))
     assert "has no tests" in checks.unpaired_exercises(book(solution))[0]
     assert "no solution before" in checks.unpaired_exercises(book(tests))[0]
+    first, others = code(TESTS, **graded("f-tests", True)), code(TESTS, **graded("g-tests", True))
+    misnamed = [
+        (book(solution, others), "g-tests should be called f-tests"),
+        (book(solution, first, others), "g-tests should be called f-tests-<part>"),
+    ]
+    for notebook, says in misnamed:
+        assert checks.unpaired_exercises(notebook) == [f"the tests {says}"]
     twins = book(code(), code())
     twins["cells"][1]["id"] = twins["cells"][0]["id"]
     assert "occurs 2 times" in checks.invalid_format(twins)[0]
@@ -182,6 +224,17 @@ def test_prose_without_its_numbers_is_found():
     assert checks.unbound_ranks(book(text(loses))) == []  # the tick may stand behind the stop
     found = checks.unbound_ranks(book(text("All is {claim}`c`.\n\nThe best is {eval}`a`.")))
     assert len(found) == 1 and "says 'best'" in found[0]
+
+
+def test_long_cells_that_nobody_reads_are_fine():
+    long = "x = 1\n" * 20
+    unseen = (code(long, tags=["remove-cell"]), code(long, **graded("f", tests=True)))
+    assert [problem for cell in unseen for problem in checks.long_to_read(cell)] == []
+
+
+def test_the_word_law_is_found():
+    assert len(checks.called_law("The law of $x$, and two laws.")) == 2
+    assert checks.called_law("By the law of total variance: it is unlawful.") == []
 
 
 def test_reading_a_notebook_does_not_mend_it(tmp_path):

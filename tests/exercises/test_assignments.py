@@ -10,8 +10,9 @@ import pytest
 from dgm.assignment import __main__ as program
 from dgm.assignment import course, make_assignment, read_chapter
 from dgm.assignment.__main__ import main
-from dgm.assignment.cells import MARKERS, UNSOLVED
-from dgm.assignment.chapter import chapters, select
+from dgm.assignment.cells import BEGIN_SOLUTION, MARKERS, UNSOLVED
+from dgm.assignment.chapter import chapters, in_words, mistakes, select
+from dgm.assignment.edition import edition
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -76,10 +77,11 @@ def test_the_students_notebook_gives_nothing_away(folder):
     exercises = select(read_chapter(FIRST, BOOK), ["in-inverse-cdf", "in-uniform"])
     shown = json.dumps(release)
     assert [mark for mark in MARKERS if mark in shown] == []
-    assert shown.count(json.dumps(UNSOLVED)[1:-1]) == 3, "three functions to write"
-    for exercise in exercises:
-        hidden = exercise.tests.source.split("### BEGIN HIDDEN TESTS")[1].split("\n")[1]
-        visible = exercise.tests.source.split("\n")[0]
+    to_write = sum(e.answer.source.count(BEGIN_SOLUTION) for e in exercises)
+    assert shown.count(json.dumps(UNSOLVED)[1:-1]) == to_write
+    for tests in (cell.source for exercise in exercises for cell in exercise.tests):
+        hidden = tests.split("### BEGIN HIDDEN TESTS")[1].split("\n")[1]
+        visible = tests.split("\n")[0]
         assert json.dumps(hidden)[1:-1] not in shown and json.dumps(visible)[1:-1] in shown
     assert "rubric" not in shown.lower()
 
@@ -88,22 +90,92 @@ def test_the_students_notebook_says_what_is_asked(folder):
     release = read(folder / "release" / FIRST / f"{FIRST}.ipynb")
     header = release.cells[0].source
     assert header.startswith("# Generative models: exercises")
-    assert "2 exercises, 4 points, about 30 minutes" in header
+    exercises = select(read_chapter(FIRST, BOOK), ["in-inverse-cdf", "in-uniform"])
+    points, minutes = (sum(getattr(e, what) for e in exercises) for what in ("points", "minutes"))
+    assert f"2 exercises, {points} points, about {minutes} minutes" in header
     texts = [c.source for c in release.cells if c.cell_type == "markdown"]
-    assert len(texts) == 3 and len(release.cells) == 8
+    assert len(texts) == 3
+    assert len(release.cells) == 2 + sum(2 + len(e.tests) for e in exercises)
     assert not any("{eq}" in t or ":::" in t or "{cite" in t for t in texts)
 
 
 def test_the_instructors_notebook_has_everything(folder):
     text = (folder / "instructor" / FIRST / f"{FIRST}.ipynb").read_text(encoding="utf-8")
-    for part in ("### BEGIN SOLUTION", "### BEGIN HIDDEN TESTS", "**Rubric.**", "one sided"):
+    for part in ("### BEGIN SOLUTION", "### BEGIN HIDDEN TESTS", "**Rubric.**"):
         assert part in text
+    for wrong in mistakes(FIRST, "in-inverse-cdf", HERE):
+        assert in_words(wrong) in text
 
 
 def test_an_equation_of_the_book_is_printed_where_it_is_needed(tmp_path):
     student, _ = make(FIRST, tmp_path, ["in-nonlinear"])
     text = next(c.source for c in read(student).cells if c.id == "in-nonlinear")
     assert "of (toy)" in text and r"\tag{toy}" in text and r"\mathcal N" in text
+
+
+# ---------------------------------------------------------------- marks per part
+
+
+def graded(source, grade_id, points=None):
+    """A cell with nbgrader's metadata; only tests have points."""
+    tests = points is not None
+    nbgrader = {"grade": tests, "grade_id": grade_id, "locked": tests, "schema_version": 3}
+    nbgrader |= {"solution": not tests, "task": False} | ({"points": points} if tests else {})
+    return nbformat.v4.new_code_cell(source, metadata={"nbgrader": nbgrader})
+
+
+ANSWER = "def halves(x):\n    ### BEGIN SOLUTION\n    return x / 2, x - x / 2\n    ### END SOLUTION"
+TEXT = "# Numbers\n\n:::{exercise} Halves (★★)\n:label: nu-halves\n\nWrite `halves`.\n:::"
+
+
+def two_tests(k, hidden):
+    """Tests of what `halves` returns in one place."""
+    visible = f'assert halves(4)[{k}] == 2, "the half of four is two"'
+    message = f'"half number {k} is wrong where the visible tests do not look"'
+    return f"{visible}\n### BEGIN HIDDEN TESTS\nassert {hidden}, {message}\n### END HIDDEN TESTS"
+
+
+@pytest.fixture
+def numbers(tmp_path):
+    """A book of one chapter with one exercise in two parts: one point, and two points."""
+    setup = nbformat.v4.new_code_cell("import math", metadata={"tags": ["setup"]})
+    cells = [
+        nbformat.v4.new_markdown_cell(TEXT),
+        setup,
+        graded(ANSWER, "nu-halves-solution"),
+        graded(two_tests(0, "halves(3)[0] == 1.5"), "nu-halves-tests", 1),
+        graded(two_tests(1, "halves(3)[1] == 1.5"), "nu-halves-tests-second", 2),
+    ]
+    (tmp_path / "book").mkdir()
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbformat.write(notebook, tmp_path / "book" / "01-numbers.ipynb")
+    return tmp_path
+
+
+def test_each_part_of_an_exercise_gives_its_own_points(numbers):
+    name, course_folder = "01-numbers", numbers / "course"
+    student, instructor = make_assignment(name, None, course_folder, False, numbers / "book", HERE)
+    assert "| Halves | 3 (1 + 2) | 30 |" in read(student).cells[0].source
+    rubric = read(instructor).cells[-1].source
+    assert "**Rubric, part 1.** 1 points" in rubric and "**Rubric, part 2.** 2 points" in rubric
+    answers = {"both": "x / 2, x / 2", "first": "x / 2, x // 2", "second": "x // 2, x / 2"}
+    for who, returned in answers.items():
+        notebook = read(student)
+        (cell,) = (c for c in notebook.cells if UNSOLVED in c.source)
+        cell.source = f"def halves(x):\n    return {returned}"
+        submit(course_folder, who, name, notebook)
+    nbgrader = course.open_course(course_folder)
+    outcome = nbgrader.autograde(name, "*")
+    assert outcome["success"], outcome["log"]
+    with nbgrader.gradebook as gradebook:
+        marks = {s.student.id: s.score for s in gradebook.find_assignment(name).submissions}
+    assert marks == {"both": 3, "first": 1, "second": 2}
+
+
+def test_each_part_reports_for_itself_in_a_readers_edition(numbers):
+    made = edition(read(numbers / "book" / "01-numbers.ipynb"))
+    reports = [c.source.split("\n")[0] for c in made.cells if c.source.startswith("with")]
+    assert reports == ['with exercise("Halves, part 1"):', 'with exercise("Halves, part 2"):']
 
 
 # ---------------------------------------------------------------- what can go wrong

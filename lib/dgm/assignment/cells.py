@@ -2,8 +2,10 @@
 
 An answer stands between `### BEGIN SOLUTION` and `### END SOLUTION`, the tests that students do not
 see between `### BEGIN HIDDEN TESTS` and `### END HIDDEN TESTS`. What a cell is follows from its
-nbgrader metadata. The book's build and the assignments take apart what they need with the functions
-of this module.
+nbgrader metadata: the `grade_id` of an answer is `<label>-solution`, that of its tests
+`<label>-tests`. An exercise marked in parts has more cells of tests, each with its own points:
+`<label>-tests-<part>`. The book's build and the assignments take apart what they need with the
+functions of this module.
 """
 
 import ast
@@ -23,6 +25,33 @@ def kind(metadata: dict) -> str | None:
     if nbgrader.get("solution"):
         return "solution"
     return "tests" if nbgrader.get("grade") else None
+
+
+def label(metadata: dict) -> str:
+    """The label of the exercise that a cell with nbgrader metadata belongs to.
+
+    >>> label({"nbgrader": {"grade_id": "va-kl-tests-gradient"}})
+    'va-kl'
+    """
+    return re.sub(r"-(solution|tests(-[\w-]+)?)$", "", metadata["nbgrader"]["grade_id"])
+
+
+def parts(cells: Iterable[dict]) -> dict[str, str]:
+    """How the cells of tests among these are told apart, from their metadata, by grade_id.
+
+    >>> ids = ["va-kl-tests", "va-loss-tests", "va-loss-tests-gradient"]
+    >>> parts({"nbgrader": {"grade": True, "grade_id": name}} for name in ids)
+    {'va-kl-tests': '', 'va-loss-tests': ', part 1', 'va-loss-tests-gradient': ', part 2'}
+    """
+    of: dict[str, list[str]] = {}
+    for metadata in cells:
+        if kind(metadata) == "tests":
+            of.setdefault(label(metadata), []).append(metadata["nbgrader"]["grade_id"])
+    return {
+        name: f", part {k}" if len(names) > 1 else ""
+        for names in of.values()
+        for k, name in enumerate(names, 1)
+    }
 
 
 def strip(source: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from .cells import blocks, kind
+from .cells import blocks, kind, label
 
 BOOK = Path("book")  # commands run in the root of the repository
 ANSWERS = Path("tests/exercises")  # answers whose verdict is known
@@ -23,11 +23,22 @@ class Exercise:
     stars: int
     text: str  # MyST Markdown
     answer: NotebookNode | None
-    tests: NotebookNode | None
+    tests: tuple[NotebookNode, ...]  # one cell, or one for each part
+
+    @property
+    def marks(self) -> list[int]:
+        """The points of each part."""
+        return [cell.metadata.nbgrader.points for cell in self.tests]
 
     @property
     def points(self) -> int:
-        return self.tests.metadata.nbgrader.points if self.tests else 0
+        return sum(self.marks)
+
+    @property
+    def worth(self) -> str:
+        """The points as a table shows them: "2", or "3 (1 + 2)" for one marked in parts."""
+        parts = f" ({' + '.join(map(str, self.marks))})" if len(self.tests) > 1 else ""
+        return f"{self.points}{parts}"
 
     @property
     def minutes(self) -> int:
@@ -60,22 +71,21 @@ def read_chapter(name: str, book: Path = BOOK) -> Chapter:
     notebook = nbformat.read(Path(book, f"{name}.ipynb"), as_version=4)
     setup = [c.source for c in notebook.cells if "setup" in c.metadata.get("tags", [])]
     texts = [c.source for c in notebook.cells if c.cell_type == "markdown"]
-    graded = {
-        c.metadata.nbgrader.grade_id: c for c in notebook.cells if kind(c.metadata) is not None
-    }
+    graded = [c for c in notebook.cells if kind(c.metadata)]
     exercises = []
     for block in (block for text in texts for block in blocks(text, "exercise")):
         title, _, difficulty = block.title.rpartition(" (")
-        label, position = block.options["label"], len(exercises) + 1
+        own, position = block.options["label"], len(exercises) + 1
+        cells = [c for c in graded if label(c.metadata) == own]
         exercises.append(
             Exercise(
-                label=label,
+                label=own,
                 alias=f"{name.partition('-')[2]}-{position}",
                 title=title,
                 stars=difficulty.count("★"),
                 text=block.body,
-                answer=graded.get(f"{label}-solution"),
-                tests=graded.get(f"{label}-tests"),
+                answer=next((c for c in cells if kind(c.metadata) == "solution"), None),
+                tests=tuple(c for c in cells if kind(c.metadata) == "tests"),
             )
         )
     title = texts[0].split("\n")[0].removeprefix("# ")

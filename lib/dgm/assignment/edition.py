@@ -17,7 +17,17 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from .cells import UNSOLVED, blocks, kind, strip, unsolved, without_blocks, without_claims
+from .cells import (
+    UNSOLVED,
+    blocks,
+    kind,
+    label,
+    parts,
+    strip,
+    unsolved,
+    without_blocks,
+    without_claims,
+)
 from .chapter import BOOK
 
 HINT = f"""\
@@ -46,6 +56,7 @@ def edition(chapter: NotebookNode, solutions: bool = True) -> NotebookNode:
         if cell.cell_type == "markdown"
         for block in blocks(cell.source, "exercise")
     }
+    part = parts(cell.metadata for cell in chapter.cells)
     cells = []
     for cell in chapter.cells:
         what, figure = kind(cell.metadata), cell.metadata.get("mystnb", {}).get("figure")
@@ -58,7 +69,8 @@ def edition(chapter: NotebookNode, solutions: bool = True) -> NotebookNode:
                 answer = disclosed(strip(cell.source))
                 cells.append(new_markdown_cell(answer, id=f"{cell.id}-solution"))
         elif what == "tests":
-            title = titles[cell.metadata.nbgrader.grade_id.removesuffix("-tests")]
+            title = without_stars(titles[label(cell.metadata)])
+            title += part[cell.metadata.nbgrader.grade_id]
             cells.append(new_code_cell(tested(title, strip(cell.source)), id=cell.id))
         else:
             cells.append(new_code_cell(without_claims(cell.source), id=cell.id))
@@ -75,14 +87,22 @@ def disclosed(solution: str) -> str:
     return f"<details><summary>A solution</summary>\n\n```python\n{solution}\n```\n\n</details>"
 
 
-def tested(title: str, tests: str) -> str:
-    """The tests of an exercise in a block that says what they found.
+def without_stars(title: str) -> str:
+    """
+    >>> without_stars("Twice (★)")
+    'Twice'
+    """
+    return re.sub(r" \([^()]*\)$", "", title)
 
-    >>> print(tested("Twice (★)", "assert twice(1) == 2"))
-    with exercise("Twice"):
+
+def tested(title: str, tests: str) -> str:
+    """The tests of an exercise, or of a part, in a block that says what they found.
+
+    >>> print(tested("Twice, part 2", "assert twice(1) == 2"))
+    with exercise("Twice, part 2"):
         assert twice(1) == 2
     """
-    name = json.dumps(re.sub(r" \([^()]*\)$", "", title), ensure_ascii=False)  # without its stars
+    name = json.dumps(title, ensure_ascii=False)
     return f"with exercise({name}):\n" + textwrap.indent(tests, "    ")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from .cells import strip
+from .cells import parts, strip
 from .chapter import Chapter, Exercise, alternatives, in_words, mistakes
 from .statements import statement
 
@@ -22,8 +22,9 @@ HEADER = """\
 
 Run the cells from the top. Where a cell says `not solved yet`, put your answer in place of that \
 line; the tests below it then tell whether you are on the way. What you hand in also meets tests \
-that you do not see; when one fails, it says why. An answer counts as a whole: it passes all of \
-its tests, or it gets no points.
+that you do not see; when one fails, it says why. Each cell of tests counts as a whole: the answer \
+passes all tests in it, or gets none of its points. An exercise with several such cells is marked \
+in parts, and the table has the points of each.
 
 Your answers may use what the set-up imports, and functions of your own in new cells. The set-up \
 and the tests are put back as they were before grading. Hand in this file under its name, \
@@ -38,13 +39,13 @@ def assignment(chapter: Chapter, exercises: list[Exercise], book: Path) -> Noteb
         count=f"{len(exercises)} exercises" if len(exercises) > 1 else "One exercise",
         points=sum(e.points for e in exercises),
         minutes=sum(e.minutes for e in exercises),
-        rows="\n".join(f"| {e.title} | {e.points} | {e.minutes} |" for e in exercises),
+        rows="\n".join(f"| {e.title} | {e.worth} | {e.minutes} |" for e in exercises),
     )
     setup = new_code_cell(chapter.setup, id="setup")
     setup.metadata["nbgrader"] = LOCKED | {"grade_id": "setup"}
     cells = [new_markdown_cell(header, id="header"), setup]
     for e in exercises:
-        cells += [new_markdown_cell(statement(e, book), id=e.label), e.answer, e.tests]
+        cells += [new_markdown_cell(statement(e, book), id=e.label), e.answer, *e.tests]
     return new_notebook(cells=cells, metadata=chapter.metadata)
 
 
@@ -52,7 +53,7 @@ def with_rubrics(
     source: NotebookNode, chapter: Chapter, exercises: list[Exercise], answers: Path
 ) -> NotebookNode:
     """The same with a rubric after the tests of each exercise."""
-    after = {e.tests.id: rubric(chapter, e, answers) for e in exercises}
+    after = {e.tests[-1].id: rubric(chapter, e, answers) for e in exercises}
     cells = []
     for cell in source.cells:
         cells.append(cell)
@@ -63,19 +64,29 @@ def with_rubrics(
 
 def rubric(chapter: Chapter, exercise: Exercise, answers: Path) -> str:
     """What an answer is marked by, and the answers whose verdict is known."""
-    seen = messages(strip(exercise.tests.source))
-    hidden = [m for m in messages(exercise.tests.source) if m not in seen]
     lines = [
-        f"**Rubric.** {exercise.points} points if all tests pass, none otherwise. "
-        "What students read when one fails:\n",
-        *(f"- {m} (visible)" for m in seen),
-        *(f"- {m}" for m in hidden),
-        "\n**Common mistakes**, all of which the tests reject:\n",
+        *(line for cell in exercise.tests for line in marked_by(cell, exercise)),
+        "**Common mistakes**, all of which the tests reject:\n",
         *map(example, mistakes(chapter.name, exercise.label, answers)),
         "**Other correct answers**, which they accept:\n",
         *map(example, alternatives(chapter.name, exercise.label, answers)),
     ]
     return "\n".join(lines)
+
+
+def marked_by(tests: NotebookNode, exercise: Exercise) -> list[str]:
+    """What one cell of tests gives its points for."""
+    seen = messages(strip(tests.source))
+    hidden = [m for m in messages(tests.source) if m not in seen]
+    name, points = tests.metadata.nbgrader.grade_id, tests.metadata.nbgrader.points
+    part = parts(cell.metadata for cell in exercise.tests)[name]
+    return [
+        f"**Rubric{part}.** {points} points if all tests pass, none otherwise. "
+        "What students read when one fails:\n",
+        *(f"- {m} (visible)" for m in seen),
+        *(f"- {m}" for m in hidden),
+        "",
+    ]
 
 
 def example(answer: Path) -> str:

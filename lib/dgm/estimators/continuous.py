@@ -13,7 +13,7 @@ from .reductions import advantage, mean
 
 
 def pathwise(f: Callable, q: D.Distribution, k: int, reduce: Callable = mean) -> Tensor:
-    r"""The reparameterised gradient: $z = g_\phi(\epsilon)$ with noise of a fixed law, so
+    r"""The reparameterised gradient: $z = g_\phi(\epsilon)$ with noise of a fixed distribution, so
 
     $$\nabla_\phi \mathbb E_{q_\phi}[f(z)]
     = \mathbb E_\epsilon[\nabla_\phi f(g_\phi(\epsilon))].$$

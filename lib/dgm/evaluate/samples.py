@@ -2,7 +2,7 @@
 
     on a known mixture         mode_counts, modes_covered, good_share
     in a feature space         frechet_distance (features: `classifier`)
-    two samples, one law?      mmd, mmd_test
+    two samples, one distribution?      mmd, mmd_test
     with a critic              log_density_ratio
     against the training set   nearest_neighbours (of `representation`), copying
 
@@ -93,7 +93,7 @@ def frechet_distance(a: Tensor, b: Tensor, resamples: int = 100) -> tuple[float,
 
     the squared Wasserstein-2 distance of N(mu_a, Sigma_a) and N(mu_b, Sigma_b). In the features of
     the Inception network this number goes by the name of FID; values in other features, or of other
-    sample sizes, cannot be compared with it or with each other. It is zero for different laws with
+    sample sizes, cannot be compared with it or with each other. It is zero for different distributions with
     equal moments, and too large in small samples (a bias of order 1/N): compare with the
     distance of two samples of real data of the same sizes.
 
@@ -149,7 +149,7 @@ def mmd(a: Tensor, b: Tensor, bandwidth: float | None = None) -> float:
     $$ \operatorname{MMD}^2 = \mathbb E[k(x, x')] + \mathbb E[k(y, y')] - 2 \mathbb E[k(x, y)],
        \qquad k(x, y) = e^{-\lVert x - y \rVert^2 / (2 h^2)}, $$
 
-    the means taken over pairs of *different* examples. It is zero if and only if the laws agree;
+    the means taken over pairs of *different* examples. It is zero if and only if the distributions agree;
     the estimate, being unbiased, may be negative.
 
     Args:
@@ -177,7 +177,7 @@ def mmd(a: Tensor, b: Tensor, bandwidth: float | None = None) -> float:
 def mmd_test(
     a: Tensor, b: Tensor, bandwidth: float | None = None, permutations: int = 500
 ) -> tuple[float, float]:
-    """MMD^2 of two samples, and the p-value of the hypothesis that both have one law.
+    """MMD^2 of two samples, and the p-value of the hypothesis that both have one distribution.
 
     Under that hypothesis the examples can be exchanged: the p-value is the share of random
     divisions of all N + M examples into N and M whose MMD^2 is at least the one seen, which itself
@@ -236,7 +236,7 @@ def log_density_ratio(
     r"""$\log p_{data}(x) - \log p_\theta(x)$ as a discriminator sees it, in nats: its logit.
 
     Exact where the critic is the maximiser of `critic_logistic`, which a trained one only
-    approximates, and worst where neither law has examples. A critic of another objective has no
+    approximates, and worst where neither distribution has examples. A critic of another objective has no
     such meaning.
 
     Shapes: x (N, *event), y (N,) for a critic with classes -> (N,).
