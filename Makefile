@@ -22,7 +22,7 @@ export PYTHONWARNINGS ?= ignore::DeprecationWarning
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 
-.PHONY: book known-chapter test serve pdf lab bench reproduce assignment lock clean
+.PHONY: book known-chapter test serve pdf lab bench reproduce records-gpu assignment lock clean
 
 # Chapters are run side by side, and only what changed since the last build (FORCE=1: all of them).
 # CHAPTER=05-vae builds that chapter's page, the others as they are; SOLUTIONS=0 leaves solutions
@@ -72,6 +72,16 @@ bench: .venv/installed  ## speed, as ratios within one run, on a machine that do
 
 reproduce: .venv/installed  ## recorded experiments: make reproduce NAMES="vae-1 iwae-50" BUDGET=15
 	$(BIN)/python -m dgm.reproduce $(NAMES) $(addprefix --budget ,$(BUDGET))
+
+# What a large card is wanted for, in order of value, in 25 minutes. Each part may be stopped, and the
+# same command goes on; commit book/records.
+GPU_RECORDS := transformer pixelcnn iwae-50 vae-1 wgan-gp
+records-gpu: .venv/installed  ## with one large GPU: its tests, the bench, the records it is wanted for
+	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available() and "records-gpu: torch finds no CUDA device")'
+	$(BIN)/pytest -m gpu tests/lib
+	-@$(MAKE) --no-print-directory .venv/bench
+	env -u OMP_WAIT_POLICY $(BIN)/python -m dgm.bench
+	$(BIN)/python -m dgm.reproduce $(GPU_RECORDS) --budget 3
 
 assignment: .venv/grading  ## make assignment CHAPTER=05-vae EXERCISES=vae-1,vae-3 OUTPUT=folder FORCE=1
 	@$(BIN)/python -m dgm.assignment "$$CHAPTER" $${EXERCISES:+--exercises "$$EXERCISES"} \

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from docutils import nodes
 from myst_nb.sphinx_ import NbMetadataCollector
-from reading_time import reading_time
+from reading_time import NBSP, in_hours
+from reading_time import reading_minutes as minutes_to_read
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
@@ -28,8 +29,6 @@ from dgm.assignment.chapter import Exercise, chapters, in_words, mistakes, read_
 
 logger = logging.getLogger(__name__)
 
-NBSP = "\N{NO-BREAK SPACE}"
-
 
 def warn(message: str, *arguments, location=None) -> None:
     logger.warning(message, *arguments, location=location, type="teaching")
@@ -37,16 +36,6 @@ def warn(message: str, *arguments, location=None) -> None:
 
 def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
-
-
-def in_hours(minutes: int) -> str:
-    """A duration that no line break takes apart.
-
-    >>> [in_hours(minutes).split() for minutes in (45, 60, 135)]
-    [['45', 'min'], ['1', 'h'], ['2', 'h', '15', 'min']]
-    """
-    hours, rest = divmod(minutes, 60)
-    return NBSP.join(f"{n}{NBSP}{unit}" for n, unit in ((hours, "h"), (rest, "min")) if n)
 
 
 # ---------------------------------------------------------------- times of pages
@@ -77,7 +66,7 @@ def pages_with_totals(env: BuildEnvironment) -> set[str]:
 
 
 def remember(app: Sphinx, doctree: nodes.document) -> None:
-    reading_minutes(app.env)[app.env.docname] = int(reading_time(app, doctree).split()[0])
+    reading_minutes(app.env)[app.env.docname] = minutes_to_read(doctree)
     if next(doctree.findall(total), None):
         pages_with_totals(app.env).add(app.env.docname)
 

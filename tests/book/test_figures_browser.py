@@ -564,6 +564,9 @@ def test_in_jupyterlab_python_and_the_figure_share_their_values(browser, lab):
     context = browser.new_context(viewport={"width": 1200, "height": 1000})
     tab = context.new_page()
     tab.set_default_timeout(1000 * PATIENCE)
+    # on a busy machine JupyterLab asks which kernel it should take, before it knows of any
+    asked = tab.locator(".jp-Dialog")
+    tab.add_locator_handler(asked, lambda: asked.locator(".jp-mod-accept").click())
     errors = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto(lab)

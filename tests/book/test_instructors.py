@@ -8,8 +8,11 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+import reading_time
+import small_book
 import source_checks as checks
 import teaching
+from bs4 import BeautifulSoup
 from places import BOOK
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -186,6 +189,57 @@ def test_a_total_is_the_sum_of_what_the_pages_say(tmp_path):
     assert "long.md: WARNING: document isn't included in any toctree" in warnings
 
 
+WORK = """\
+# Long
+
+{words}
+
+$$ a = b $$ (eq-a)
+
+:::{{prf:proof}}
+{words}
+
+$$ a = b $$
+:::
+
+## Check yourself
+
+:::{{admonition}} Why?
+:class: dropdown, check
+
+{words}
+:::
+
+## Exercises
+
+:::{{exercise}} One (★)
+:label: ex-one
+
+{words}
+:::
+
+:::{{exercise}} Two (★★★)
+:label: ex-two
+
+$$ a = b $$
+:::
+
+Read in {{reading-time}}`long`, worked in {{working-time}}`longer`.
+"""
+
+
+def test_reading_and_working_are_counted_apart(tmp_path):
+    """200 words, with 15 s for the equation; the proof at half the pace; 2 + 15 + 60 of work.
+
+    That is 3:45 of reading."""
+    files = {"index.md": WORK.format(words="word " * 200)}
+    extensions = ("sphinx_exercise", "sphinx_proof", "reading_time")
+    warnings, pages = small_book.build(tmp_path, files, *extensions, parser="myst_nb")
+    assert warnings == ""
+    said = BeautifulSoup(pages["index"], "html.parser").get_text().replace(teaching.NBSP, " ")
+    assert re.findall("Read in .*", said) == ["Read in 4 minutes, worked in 1 h 17 min."]
+
+
 def test_what_does_not_exist_is_a_warning(tmp_path):
     text = "{reading-of}`nowhere`, {exercise-time}`none`\n\n```{mistakes} 99-none\n```"
     warnings, *_ = build(tmp_path, text)
@@ -199,5 +253,5 @@ def test_the_order_of_the_extensions_is_checked(tmp_path):
 
 
 def test_hours_are_written_out():
-    result = doctest.testmod(teaching)
+    result = doctest.testmod(reading_time)
     assert result.attempted and not result.failed

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
+from dgm.reproduce import EXPERIMENTS
+
 PROGRAMS = ("jupyter", "jupyter-book", "pip", "pytest", "python", "ruff")
 SAYS = """#!/bin/sh
 set -- "${0##*/}" "$@" "DGM_DATA=$DGM_DATA" "DGM_DATASET=$DGM_DATASET"
@@ -59,6 +61,16 @@ def test_an_assignment_goes_where_it_should(clone, output):
     (call,) = make(clone, "assignment", *choice)
     options = ["--exercises", "vae-1 va-kl", "--output", output, "--force"]
     assert call[:-2] == ["python", "-m", "dgm.assignment", "05-vae", *options]
+
+
+def test_the_records_of_a_large_card_come_after_its_tests(clone):
+    calls = called(clone, "records-gpu")
+    kinds = ["python -c", "pytest -m gpu", "python -m dgm.bench", "python -m dgm.reproduce"]
+    first = [next(i for i, call in enumerate(calls) if call.startswith(kind)) for kind in kinds]
+    assert first == sorted(first)
+    names = calls[-1].removeprefix("python -m dgm.reproduce ").removesuffix(" --budget 3").split()
+    assert names and set(names) <= set(EXPERIMENTS)
+    assert 3 * len(names) <= 20  # minutes; five are left for tests, bench and measuring
 
 
 def test_what_is_not_given_is_not_passed_on(clone):

@@ -129,7 +129,7 @@ def role(name: str, text: str, page: Page) -> str:
     if name.startswith("cite"):
         works = [page.cite(key.strip(), name == "cite:t") for key in text.split(",")]
         return ", ".join(works) if name == "cite:t" else f"({'; '.join(works)})"
-    return text  # reading-time, run-time: the words that stand in for the measurement
+    return text  # reading-time and its like: the words that stand in for the measurement
 
 
 def target(label: str, figure: str | None, page: Page) -> str:

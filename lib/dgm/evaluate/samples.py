@@ -93,9 +93,9 @@ def frechet_distance(a: Tensor, b: Tensor, resamples: int = 100) -> tuple[float,
 
     the squared Wasserstein-2 distance of N(mu_a, Sigma_a) and N(mu_b, Sigma_b). In the features of
     the Inception network this number goes by the name of FID; values in other features, or of other
-    sample sizes, cannot be compared with it or with each other. It is zero for different distributions with
-    equal moments, and too large in small samples (a bias of order 1/N): compare with the
-    distance of two samples of real data of the same sizes.
+    sample sizes, cannot be compared with it or with each other. It is zero for different
+    distributions with equal moments, and too large in small samples (a bias of order 1/N): compare
+    with the distance of two samples of real data of the same sizes.
 
     The standard error is the standard deviation over bootstrap resamples of both samples.
 
@@ -149,8 +149,8 @@ def mmd(a: Tensor, b: Tensor, bandwidth: float | None = None) -> float:
     $$ \operatorname{MMD}^2 = \mathbb E[k(x, x')] + \mathbb E[k(y, y')] - 2 \mathbb E[k(x, y)],
        \qquad k(x, y) = e^{-\lVert x - y \rVert^2 / (2 h^2)}, $$
 
-    the means taken over pairs of *different* examples. It is zero if and only if the distributions agree;
-    the estimate, being unbiased, may be negative.
+    the means taken over pairs of *different* examples. It is zero if and only if the distributions
+    agree; the estimate, being unbiased, may be negative.
 
     Args:
         a, b: (N, *event) and (M, *event).
@@ -236,8 +236,8 @@ def log_density_ratio(
     r"""$\log p_{data}(x) - \log p_\theta(x)$ as a discriminator sees it, in nats: its logit.
 
     Exact where the critic is the maximiser of `critic_logistic`, which a trained one only
-    approximates, and worst where neither distribution has examples. A critic of another objective has no
-    such meaning.
+    approximates, and worst where neither distribution has examples. A critic of another objective
+    has no such meaning.
 
     Shapes: x (N, *event), y (N,) for a critic with classes -> (N,).
 
