@@ -152,7 +152,8 @@ def test_every_kind_of_record_says_where_it_comes_from(run, says):
 STUDIES = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, Study)]
 # Rounding, by another processor or to float16, moves a draw by a thousandth of its size: of a
 # thousand draws a few cross the border of a mode, and a mode with about ten of them may be lost.
-BY_ROUNDING = {"modes": 1, "good": 0.005}
+# In 250 updates of a network the rounding of another processor grows to hundredths of a nat.
+BY_ROUNDING = {"modes": 1, "good": 0.005, "objective": 0.05, "validation": 0.05, "test": 0.05}
 
 
 def beyond_rounding(metric: str, recorded: float, measured: float) -> bool:
@@ -171,7 +172,7 @@ def test_the_first_updates_of_a_study_are_those_of_its_record(name):
     assert not [m for m in first if beyond_rounding(m, first[m], again[m])], (first, again)
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [name for name in STUDIES if EXPERIMENTS[name].weights])
 def test_the_last_values_of_a_study_are_those_of_its_models(name):
     """All settings, all seeds."""
     record, study = load(name), EXPERIMENTS[name]

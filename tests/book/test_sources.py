@@ -32,7 +32,6 @@ UNBOUND = {
     "05-vae.ipynb",
     "07-semi-supervised.ipynb",
     "08-gans.ipynb",
-    "09-autoregressive.ipynb",
 }
 
 
@@ -53,7 +52,6 @@ LONG = {
     "06-vae-variants.ipynb",
     "07-semi-supervised.ipynb",
     "08-gans.ipynb",
-    "09-autoregressive.ipynb",
 }
 LAWS = LONG | {"preliminaries.ipynb"}
 

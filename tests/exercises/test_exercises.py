@@ -40,7 +40,6 @@ NOT_YET = {
     "06-vae-variants",
     "07-semi-supervised",
     "08-gans",
-    "09-autoregressive",
 }
 
 read = cache(lambda name: read_chapter(name, BOOK))
