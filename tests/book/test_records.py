@@ -153,7 +153,8 @@ STUDIES = [name for name, experiment in EXPERIMENTS.items() if isinstance(experi
 # Rounding, by another processor or to float16, moves a draw by a thousandth of its size: of a
 # thousand draws a few cross the border of a mode, and a mode with about ten of them may be lost.
 # In 250 updates of a network the rounding of another processor grows to hundredths of a nat.
-BY_ROUNDING = {"modes": 1, "good": 0.005, "objective": 0.05, "validation": 0.05, "test": 0.05}
+NATS = ("objective", "validation", "test", "order", "mixed")
+BY_ROUNDING = {"modes": 1, "good": 0.005, **dict.fromkeys(NATS, 0.05)}
 
 
 def beyond_rounding(metric: str, recorded: float, measured: float) -> bool:
