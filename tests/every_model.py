@@ -106,6 +106,16 @@ def ensemble(shape, orders=8, **more):
     return models.MADE(shape, **more).ensemble(orders)
 
 
+def flow(make, sizes, **more):
+    """A flow, which takes images from [0, 1]."""
+    entry = Entry(make, sizes, TRACTABLE, objectives.log_likelihood, UNIT, conditional=True)
+    return replace(entry, leading=True, **more)
+
+
+def dequantised(shape, levels=3, **more):
+    return models.Dequantised(models.Flow.coupling(shape, layers=2, hidden=4, **more), levels)
+
+
 code, label = {"latent": 2}, {"classes": CLASSES}
 autoencoder = {"objective": objectives.reconstruction, "support": REAL, "leading": True}
 vae = {"protocols": LATENT}
@@ -156,6 +166,15 @@ EVERY = {
     "Transformer": sequence(models.Transformer, width=4, layers=1, heads=2),
     "PixelCNN": sequence(models.PixelCNN, images=True, width=4, layers=1),
     "GatedPixelCNN": sequence(models.GatedPixelCNN, images=True, width=4, layers=2),
+    "Flow.nice": flow(models.Flow.nice, {"layers": 2, "hidden": 4}),
+    "Flow.coupling": flow(models.Flow.coupling, {"layers": 2, "hidden": 4}),
+    "Flow.spline": flow(models.Flow.spline, {"layers": 2, "hidden": 4, "bins": 3}),
+    "Flow.autoregressive": flow(models.Flow.autoregressive, {"layers": 2, "hidden": 4}),
+    "Flow.conv": flow(models.Flow.conv, {"layers": 2, "width": 4, "bins": 3}, images=True),
+    "Flow.glow": flow(models.Flow.glow, {"layers": 1, "width": 4}, images=True),
+    "Dequantised": Entry(
+        dequantised, {"levels": 3}, LATENT, support=heads.OnGrid(2), conditional=True, leading=True
+    ),
     "Autoencoder.linear": Entry(models.Autoencoder.linear, code, **autoencoder),
     **of_networks(models.Autoencoder, code, **autoencoder),
     "VAE.linear": Entry(models.VAE.linear, code, **vae, support=REAL),

@@ -26,7 +26,6 @@ def test_notebook(path):
 
 # Chapters of which not all sentences are bound to their numbers yet.
 UNBOUND = {
-    "01-generative-models.ipynb",
     "02-autoencoders.ipynb",
     "04-estimators.ipynb",
     "05-vae.ipynb",
@@ -44,7 +43,6 @@ def test_prose_is_bound_to_its_numbers(path):
 
 # Chapters that show more lines at once than one takes in, or say "law" for a distribution.
 LONG = {
-    "01-generative-models.ipynb",
     "02-autoencoders.ipynb",
     "03-elbo.ipynb",
     "04-estimators.ipynb",
@@ -53,7 +51,7 @@ LONG = {
     "07-semi-supervised.ipynb",
     "08-gans.ipynb",
 }
-LAWS = LONG | {"preliminaries.ipynb"}
+LAWS = LONG
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)

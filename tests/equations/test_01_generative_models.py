@@ -37,35 +37,35 @@ def test_the_divergence_is_not_negative():
 
 
 @pytest.mark.equation("eq-likelihood-kl")
-def test_the_expected_score_is_minus_entropy_minus_divergence():
+def test_the_expected_log_likelihood_is_minus_entropy_minus_divergence():
     """Quadrature of E[log q] under a mixture, against closed-form pieces for a Gaussian q.
 
     E_p[log q] needs only two moments of p; H(p) and the divergence are separate integrals. The
     library's mean over draws is within 4 standard errors.
     """
-    law = MixtureSameFamily(
+    data = MixtureSameFamily(
         torch.distributions.Categorical(torch.tensor([0.3, 0.7], dtype=torch.float64)),
         Normal(torch.tensor([-2.0, 1.5]).double(), torch.tensor([0.5, 1.0]).double()),
     )
     m, s = 0.4, 1.7
     model = Normal(torch.tensor(m, dtype=torch.float64), s)
     mean, second = 0.3 * -2 + 0.7 * 1.5, 0.3 * (4 + 0.25) + 0.7 * (2.25 + 1)
-    score = -0.5 * math.log(2 * math.pi * s**2) - (second - 2 * m * mean + m**2) / (2 * s**2)
+    expected = -0.5 * math.log(2 * math.pi * s**2) - (second - 2 * m * mean + m**2) / (2 * s**2)
 
     def integral(f):
         def integrand(x):
             x = torch.tensor(x, dtype=torch.float64)
-            return (law.log_prob(x).exp() * f(x)).item()
+            return (data.log_prob(x).exp() * f(x)).item()
 
         return integrate.quad(integrand, -15, 15, points=[-2, 1.5], limit=200)[0]
 
-    entropy = -integral(law.log_prob)
-    divergence = integral(lambda x: law.log_prob(x) - model.log_prob(x))
+    entropy = -integral(data.log_prob)
+    divergence = integral(lambda x: data.log_prob(x) - model.log_prob(x))
     assert divergence > 0.01
-    assert -entropy - divergence == pytest.approx(score, abs=1e-8)
+    assert -entropy - divergence == pytest.approx(expected, abs=1e-8)
     torch.manual_seed(0)
-    mean, error = mean_log_prob(model, law.sample((100_000,)))
-    assert abs(mean - score) < 4 * error < 0.01
+    mean, error = mean_log_prob(model, data.sample((100_000,)))
+    assert abs(mean - expected) < 4 * error < 0.01
 
 
 @pytest.mark.equation("eq-gaussian-mle")
@@ -121,7 +121,7 @@ def kernel_density(points, h):
 
 
 @pytest.mark.equation("eq-memoriser-train")
-def test_the_training_score_of_a_memoriser():
+def test_what_a_memoriser_gives_training_points():
     """Torch's mixture at its own centres against the bound: never below, tight as h shrinks."""
     for d in (1, 2, 5):
         points = random(30, d, seed=d)
@@ -136,7 +136,7 @@ def test_the_training_score_of_a_memoriser():
 
 
 @pytest.mark.equation("eq-memoriser-test")
-def test_the_test_score_of_a_memoriser():
+def test_what_a_memoriser_gives_new_points():
     """Torch's mixture at new points against the bound by the nearest centre, and its limit."""
     for d in (1, 2, 5):
         points, new = random(30, d, seed=d), random(20, d, seed=10 + d)
@@ -148,6 +148,45 @@ def test_the_test_score_of_a_memoriser():
             # not looser than the N - 1 other terms can make it
             assert (score >= bound - math.log(30) - 1e-9).all()
         assert score.mean() < -100
+
+
+@pytest.mark.equation("eq-dequantisation")
+def test_the_density_of_noisy_levels_bounds_their_probability():
+    """Masses of cells by the distribution function, against quadrature of the density.
+
+    The divergence is that between the shares of many slices of the cell, also by the distribution
+    function. Two pixels that depend on each other: the shape within a cell integrates to 1.
+    """
+    weights = torch.distributions.Categorical(torch.tensor([0.3, 0.7], dtype=torch.float64))
+    places = Normal(torch.tensor([0.8, 3.1]).double(), torch.tensor([0.4, 0.9]).double())
+    density = MixtureSameFamily(weights, places)
+    n = 4000
+    for v in range(5):
+        edges = density.cdf(v + torch.arange(n + 1, dtype=torch.float64) / n)
+        mass = edges[-1] - edges[0]
+        slices = edges.diff() / mass  # p(u | v), a share per slice
+        divergence = -(n * slices).log().mean()
+        bound, _ = integrate.quad(
+            lambda u, v=v: density.log_prob(torch.tensor(v + u, dtype=torch.float64)).item(), 0, 1
+        )
+        assert bound + divergence.item() == pytest.approx(mass.log().item(), abs=1e-6)
+        assert bound < mass.log() - 1e-3
+
+    u = (torch.arange(200, dtype=torch.float64) + 0.5) / 200
+    u = torch.cartesian_prod(u, u)  # (40000, 2), midpoints of the square
+    pixels = MultivariateNormal(
+        torch.tensor([1.3, 0.6]).double(), torch.tensor([[1.0, 0.7], [0.7, 0.8]]).double()
+    )
+    for v in ([0.0, 0.0], [1.0, 0.0], [2.0, 1.0]):
+        log_p = pixels.log_prob(torch.tensor(v, dtype=torch.float64) + u)
+        mass = integrate.dblquad(
+            lambda b, a: pixels.log_prob(torch.tensor([a, b], dtype=torch.float64)).exp().item(),
+            *(v[0], v[0] + 1, v[1], v[1] + 1),
+            epsabs=1e-6,
+        )[0]
+        shape = log_p - math.log(mass)  # log p(u | v)
+        assert shape.exp().mean().item() == pytest.approx(1, abs=1e-4)
+        assert log_p.mean() < math.log(mass)
 
 
 @pytest.mark.equation("eq-noise-mixture")

@@ -4,13 +4,14 @@ import math
 
 import pytest
 import torch
-from scipy import integrate
+from scipy import integrate, optimize
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from dgm import heads
 from dgm.estimators import logmeanexp
 from dgm.evaluate import mean_and_error
+from dgm.models import PCA
 
 
 def random(*shape, seed=0):
@@ -57,6 +58,19 @@ def test_variance_in_stages():
     torch.testing.assert_close(whole, stages)
 
 
+@pytest.mark.equation("eq-bayes-rule")
+def test_bayes_rule():
+    """Counts among equally likely outcomes against prior times likelihood over the evidence."""
+    counts = torch.tensor([[3, 1, 6], [2, 8, 10]])  # outcomes with z = 0, 1 and x = 0, 1, 2
+    prior = counts.sum(1).double() / counts.sum()
+    likelihood = counts.double() / counts.sum(1, keepdim=True)  # p(x | z), (2, 3)
+    for x in range(3):
+        evidence = sum(prior[z] * likelihood[z, x] for z in range(2))
+        for z in range(2):
+            among = counts[z, x].item() / counts[:, x].sum().item()  # of the outcomes with this x
+            assert (prior[z] * likelihood[z, x] / evidence).item() == pytest.approx(among)
+
+
 @pytest.mark.equation("eq-gaussian-affine")
 def test_affine_maps_of_gaussians():
     """Characteristic functions: of Ax + b, from that of x, against the stated Gaussian's."""
@@ -101,6 +115,37 @@ def test_entropy_of_a_gaussian():
     torch.testing.assert_close(integral, formula)
 
 
+@pytest.mark.equation("eq-eigenvectors")
+def test_the_largest_variance_is_along_the_first_eigenvector():
+    """Torch's axes rebuild the matrix; a numerical maximiser over directions finds the first."""
+    for seed in range(3):
+        Sigma = random_covariance(4, seed=seed)
+        eigenvalues, U = (part.flip(-1) for part in torch.linalg.eigh(Sigma))
+        torch.testing.assert_close(U.T @ U, torch.eye(4, dtype=torch.float64))
+        torch.testing.assert_close(U @ eigenvalues.diag() @ U.T, Sigma)
+
+        def minus_variance(u, Sigma=Sigma):
+            u = torch.as_tensor(u) / torch.as_tensor(u).norm()
+            return -(u @ Sigma @ u).item()
+
+        found = optimize.minimize(minus_variance, random(4, seed=10 + seed), tol=1e-12)
+        assert -found.fun == pytest.approx(eigenvalues[0].item(), abs=1e-6)
+        assert -minus_variance(U[:, 0]) == pytest.approx(eigenvalues[0].item())
+
+
+@pytest.mark.equation("eq-svd")
+def test_the_singular_values_of_centred_data():
+    """Axes and variances from the data matrix against those of the covariance, and of PCA."""
+    x = random(30, 4) @ random(4, 4, seed=1) + 2.0
+    X = x - x.mean(0)
+    V, s, Ut = torch.linalg.svd(X, full_matrices=False)
+    torch.testing.assert_close(V.T @ V, torch.eye(4, dtype=torch.float64))
+    torch.testing.assert_close(V @ s.diag() @ Ut, X)
+    covariance = sum(torch.outer(row, row) for row in X) / 30
+    torch.testing.assert_close(Ut.T @ (s**2 / 30).diag() @ Ut, covariance)
+    torch.testing.assert_close(PCA((4,), latent=2).double().fit(x).eigenvalues, s**2 / 30)
+
+
 @pytest.mark.equation("eq-change-of-variables")
 def test_change_of_variables():
     """Masses of small squares, traced back by finite differences, against the density formula."""
@@ -128,7 +173,7 @@ def test_change_of_variables():
 
 @pytest.mark.equation("eq-jensen")
 def test_jensen():
-    """Both sides for random discrete laws; equality for a constant, and only then."""
+    """Both sides for random discrete distributions; equality for a constant, and only then."""
     for seed in range(20):
         p, w = random(6, seed=seed).softmax(0), random(6, seed=100 + seed).exp()
         left, right = p @ w.log(), (p @ w).log()

@@ -52,8 +52,11 @@ TABLE = {
     for name, entry in EVERY.items()
     if name != "PCA" and not name.endswith("given y")
 }
-CANNOT = {  # what torch does not trace: recurrent layers, copies, gradients within the objective
-    **{name: TABLE.pop(name) for name in ("LSTM", "MADE, any order", "MADE.ensemble")},
+CANNOT = {  # what torch does not trace: recurrent layers, copies, cells, inner gradients
+    **{
+        name: TABLE.pop(name)
+        for name in ("LSTM", "MADE, any order", "MADE.ensemble", "Dequantised")
+    },
     "VAE, dreg": (mlp, partial(objectives.dreg, k=3), binary),
     "VAE, fisher": (normal, objectives.fisher, binary),
 }

@@ -32,6 +32,9 @@ def methods(model):
     if isinstance(model, models.ConditionalVAE | models.M2):
         yield "posterior", lambda y: model.posterior(x, y).mean
         yield "likelihood", lambda y: model.likelihood(torch.zeros(4, N, 2), y).mean
+    if isinstance(model, models.Dequantised):
+        yield "posterior", lambda y: model.posterior(x, y).mean
+        yield "likelihood", lambda y: model.likelihood(torch.zeros(4, N, 25), y).mean
     if isinstance(model, Tractable):
         yield "log_prob", lambda y: model.log_prob(x, y)
     if isinstance(model, Autoregressive):
@@ -57,6 +60,9 @@ def askers(name, model):
         functions += [partial(evaluate.importance_weighted, k=3)]
         functions += [] if "two_layer" in name else [objectives.free_bits]
         functions += [objectives.fisher] if "Normal" in name else []
+    if isinstance(model, models.Dequantised):
+        functions += [objectives.elbo, objectives.iwae]
+        functions += [partial(evaluate.importance_weighted, k=3)]
     if isinstance(model, Tractable):
         functions += [objectives.log_likelihood, evaluate.mean_log_prob]
     if isinstance(model, models.MADE):

@@ -18,6 +18,7 @@ from torch import distributions as D
 
 from dgm import heads, models
 from dgm.estimators import innermost
+from dgm.models.flows import InverseAutoregressive
 
 B, IMAGE = 3, (1, 2, 2)
 DRAWS = 4000
@@ -38,7 +39,7 @@ class Entry:
     @property
     def cannot(self) -> tuple[str, ...]:
         """What has no closed form, or none that torch knows."""
-        if isinstance(self.q, heads.Chain | D.TransformedDistribution):
+        if isinstance(self.q, heads.Chain | heads.Flowed | D.TransformedDistribution):
             return "mean", "mode", "variance", "entropy"
         return ()
 
@@ -111,6 +112,18 @@ def ppca(part, *arguments, shape=IMAGE, event):
     return Entry(getattr(model, part)(*arguments), (B,) if arguments else (), event)
 
 
+def flow(classes=0, **more):
+    model = models.Flow.coupling(IMAGE, layers=2, hidden=4, classes=classes).double()
+    y = torch.arange(B) if classes else None
+    return Entry(model(y), (B,) if classes else (), IMAGE)
+
+
+def dequantised(part, *arguments, batch=(B,), event=(4,), outcomes=None):
+    flow = models.Flow.coupling(IMAGE, layers=2, hidden=4)
+    model = models.Dequantised(flow, levels=2).double()
+    return Entry(getattr(model, part)(*arguments), batch, event, outcomes)
+
+
 def conditionals(levels):
     model = models.MADE(IMAGE, levels=levels, hidden=(5,)).double()
     return Entry(model.conditionals(binary(IMAGE)), (B, *IMAGE), (), grid(levels))
@@ -127,6 +140,7 @@ def codes():
 three_levels = partial(heads.Categorical, levels=3)
 TABLE = {
     "StandardNormal": lambda: prior(heads.StandardNormal(3), (3,)),
+    "UnitCube": lambda: prior(heads.UnitCube(3), (3,)),
     "FairCoins": lambda: prior(heads.FairCoins(3), (3,), grid(2, 3)),
     "UniformOneHot": lambda: prior(heads.UniformOneHot(3), (3,), one_hots(3)),
     "UniformOneHot, two": lambda: prior(heads.UniformOneHot((2, 3)), (2, 3), choices),
@@ -174,6 +188,17 @@ TABLE = {
         2,
         (7,),
         both(both(one_hots(3), grid(2, 2)), grid(2, 2)),
+    ),
+    "InverseAutoregressive": lambda: head(InverseAutoregressive(4, 3), (3,)),
+    "Flow": flow,
+    "Flow given y": lambda: flow(classes=B),
+    "Dequantised prior": lambda: dequantised("prior", batch=()),
+    "Dequantised posterior": lambda: dequantised("posterior", binary(IMAGE)),
+    "Dequantised likelihood": lambda: dequantised(
+        "likelihood",
+        torch.rand(B, 4, dtype=torch.float64),
+        event=IMAGE,
+        outcomes=grid(2, *IMAGE),
     ),
     "VAE prior": lambda: vae_part("prior", event=(2,)),
     "VAE posterior": lambda: vae_part("posterior", binary(IMAGE), event=(2,)),

@@ -15,12 +15,14 @@ A prior is a head without features, `heads.StandardNormal(2)()`. A head that mak
 prior that goes with it: `DiagonalNormal.prior`.
 
     codes    DiagonalNormal, FullNormal, Bernoulli, OneHotCategorical; two layers of them: Chained
-    priors   StandardNormal, FairCoins, UniformOneHot
+    priors   StandardNormal, UnitCube, FairCoins, UniformOneHot
+    by flows Flowed: what invertible layers make of another distribution
     pixels   Bernoulli (binary), Categorical (grey levels), Normal (one sigma), NormalPerPixel
 """
 
 from .chain import Chain, Chained
 from .codes import (
+    Box,
     DiagonalNormal,
     FairCoins,
     FullNormal,
@@ -28,16 +30,20 @@ from .codes import (
     OneHotCategorical,
     StandardNormal,
     UniformOneHot,
+    UnitCube,
 )
+from .flowed import Flowed
 from .pixels import Bernoulli, Categorical, GreyLevels, Levels, Normal, NormalPerPixel, OnGrid
 
 __all__ = [
     "Bernoulli",
+    "Box",
     "Categorical",
     "Chain",
     "Chained",
     "DiagonalNormal",
     "FairCoins",
+    "Flowed",
     "FullNormal",
     "GreyLevels",
     "Levels",
@@ -48,4 +54,5 @@ __all__ = [
     "OneHotCategorical",
     "StandardNormal",
     "UniformOneHot",
+    "UnitCube",
 ]

@@ -1,5 +1,6 @@
 """Distributions of codes: posteriors q(z | x), of features, and priors p(z), of nothing."""
 
+import math
 from collections.abc import Sequence
 from numbers import Integral
 from operator import index
@@ -28,6 +29,50 @@ class StandardNormal(nn.Module):
     def forward(self) -> D.Distribution:
         p = D.Normal(self.mean, self.sigma, validate_args=False)
         return D.Independent(p, self.mean.dim(), validate_args=False)
+
+
+class UnitCube(nn.Module):
+    """The prior uniform on [0, 1] in every coordinate, its ends included.
+
+    Shapes: event shape `shape`, a number or a tuple; batch shape ().
+
+    >>> UnitCube(2)().log_prob(torch.tensor([[1.0, 0.5], [1.1, 0.5]]))
+    tensor([-0., -inf])
+    """
+
+    def __init__(self, shape: int | Sequence[int]):
+        super().__init__()
+        self.register_buffer("low", torch.zeros(to_tuple(shape)))
+
+    def forward(self) -> D.Distribution:
+        return D.Independent(Box(self.low, 1.0), self.low.dim(), validate_args=False)
+
+
+class Box(D.Uniform):
+    """The uniform distribution on [low, low + width], ends included.
+
+    A draw may be rounded to an end or just beyond it. torch's Uniform, which leaves the upper end
+    out, gives such a draw the density zero.
+
+    >>> Box(torch.tensor([0.0, 0.5]), 0.5).log_prob(torch.tensor([0.5, 1.0])).exp()
+    tensor([2., 2.])
+    """
+
+    def __init__(self, low: Tensor, width: float):
+        self.width = width
+        super().__init__(low, low + width, validate_args=False)
+
+    @property
+    def mode(self) -> Tensor:
+        return self.mean  # as good as any
+
+    def expand(self, batch_shape, _instance=None) -> "Box":
+        return Box(self.low.expand(batch_shape), self.width)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        slack = 4 * torch.finfo(x.dtype).eps
+        inside = (x >= self.low - slack) & (x <= self.high + slack)
+        return torch.full_like(x, -math.log(self.width)).masked_fill(~inside, -torch.inf)
 
 
 class FairCoins(nn.Module):

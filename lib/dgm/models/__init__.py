@@ -9,6 +9,7 @@ from ._from_architecture import FromArchitecture
 from .autoencoder import Autoencoder
 from .autoregressive import FVSBN, LSTM, MADE, NADE, GatedPixelCNN, PixelCNN, Transformer
 from .conditional import ConditionalVAE
+from .flows import Dequantised, Flow
 from .gan import Critic, Generator
 from .linear import PCA, PPCA
 from .mixtures import BernoulliMixture, GaussianMixture
@@ -32,6 +33,8 @@ __all__ = [
     "BernoulliMixture",
     "ConditionalVAE",
     "Critic",
+    "Dequantised",
+    "Flow",
     "FromArchitecture",
     "GatedPixelCNN",
     "GaussianMixture",

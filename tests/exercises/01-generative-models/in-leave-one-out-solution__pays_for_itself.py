@@ -3,3 +3,7 @@ def leave_one_out(x, h):
     squared = (x[:, None] - x).square().sum(2)
     log_kernels = -squared / (2 * h**2) - D / 2 * math.log(2 * math.pi * h**2)
     return (log_kernels.logsumexp(1) - math.log(n)).mean()
+
+
+def best_width(x, widths):
+    return float(max(widths, key=lambda h: leave_one_out(x, h)))

@@ -1,3 +1,7 @@
+def draw(n, h, sigma):
+    return Normal(h(Normal(0.0, 1.0).sample((n,))), sigma).sample()
+
+
 def marginal_log_prob(x, h, sigma, draws):
     centre = h(torch.randn(draws, dtype=x.dtype))[:, None]
     exponent = -(((x - centre) / sigma) ** 2) / 2

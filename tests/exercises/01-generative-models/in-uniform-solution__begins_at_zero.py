@@ -2,5 +2,5 @@ def fit_uniform(x):
     return min(0.0, x.min().item()), x.max().item()
 
 
-def uniform_score(x, a, b):
+def uniform_log_likelihood(x, a, b):
     return -math.log(b - a) if ((x >= a) & (x <= b)).all() else -math.inf

@@ -3,5 +3,5 @@ def fit_uniform(x):
     return x.mean().item() - half, x.mean().item() + half
 
 
-def uniform_score(x, a, b):
+def uniform_log_likelihood(x, a, b):
     return -math.log(b - a) if ((x >= a) & (x <= b)).all() else -math.inf

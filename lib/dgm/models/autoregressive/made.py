@@ -64,14 +64,11 @@ class MADE(Autoregressive):
         Equation: def-made, eq-made-paths
         """
         place = 1 + self.order.argsort().repeat_interleave(self.levels - 1)  # degrees of x
-        degrees = [place, *(self.degrees(layer) for layer in self.layers[:-1])]
-        inner = [m.unsqueeze(1) >= before for before, m in pairwise(degrees)]
-        return [*inner, place.unsqueeze(1) > degrees[-1]]
+        return masks([place, *(self.degrees(layer) for layer in self.layers[:-1])], place)
 
     def degrees(self, layer: nn.Linear) -> Tensor:
         """Those of a hidden layer's units, rising from 1 to D - 1: (width,)."""
-        unit = torch.arange(layer.out_features, device=self.order.device)
-        return 1 + unit * (len(self.order) - 1) // layer.out_features
+        return spread(layer.out_features, self.order)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         first, *others = zip(self.layers, self.masks(), strict=True)
@@ -127,6 +124,26 @@ class MADE(Autoregressive):
     def ensemble(self, orders: int = 8) -> "OrderEnsemble":
         """This network under so many random orders, as one model."""
         return OrderEnsemble(self, orders)
+
+
+def masks(degrees: Sequence[Tensor], outputs: Tensor) -> list[Tensor]:
+    """For each layer, which of its weights count: bool, (out, in).
+
+    Args:
+        degrees: of the inputs, then of the units of each hidden layer: (width,).
+        outputs: the degrees of the outputs, which see only what is less.
+    """
+    inner = [m.unsqueeze(1) >= before for before, m in pairwise(degrees)]
+    return [*inner, outputs.unsqueeze(1) > degrees[-1]]
+
+
+def spread(width: int, order: Tensor) -> Tensor:
+    """Degrees of hidden units for D coordinates, as even as possible, rising from 1 to D - 1.
+
+    >>> spread(4, order=torch.arange(3))
+    tensor([1, 1, 2, 2])
+    """
+    return 1 + torch.arange(width, device=order.device) * (len(order) - 1) // width
 
 
 def masked(layer: nn.Linear, mask: Tensor, h: Tensor) -> Tensor:

@@ -1,0 +1,7 @@
+def level_log_prob(cdf, v):
+    return (cdf(v + 1) - cdf(v)).log()
+
+
+def noise_bound(log_prob, v, draws):
+    u = torch.randn(draws, *v.shape, dtype=v.dtype)
+    return log_prob(v + u).mean(0)

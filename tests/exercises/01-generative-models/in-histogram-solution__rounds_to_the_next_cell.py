@@ -1,0 +1,3 @@
+def histogram_log_prob(x, train, bins):
+    same = ((x * bins).round()[:, None] == (train * bins).round()).all(2)
+    return (same.sum(1) / len(train)).log() + train.shape[1] * math.log(bins)

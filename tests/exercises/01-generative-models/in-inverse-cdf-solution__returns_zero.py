@@ -1,0 +1,2 @@
+def laplace(u, mu, b):
+    return torch.zeros_like(u)
