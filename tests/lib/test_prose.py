@@ -26,7 +26,7 @@ def write(folder, name, cells=CELLS):
 def test_paragraphs_are_plain_words(tmp_path):
     for name in ("01-a.ipynb", "09-b.ipynb"):  # the second one is not read
         write(tmp_path, name)
-    assert prose.collect(tmp_path) == "a model has a density , see the chapter, and nats.\n"
+    assert prose.collect(tmp_path) == "a model has a density , see the chapter , and nats.\n"
 
 
 def test_the_text_is_there_for_whoever_has_the_book():
