@@ -11,6 +11,7 @@ from ..train import rank, world_size
 from .at_scale import AT_SCALE
 from .bits import BITS
 from .comparison import COMPARISONS
+from .digits import DIGITS, ORDERS
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
@@ -54,6 +55,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "ring-collapse": RING_COLLAPSE,
     "bits": BITS,
     "vae-variants": VARIANTS,
+    "autoregressive-digits": DIGITS,
+    "autoregressive-orders": ORDERS,
 }
 
 
