@@ -17,6 +17,7 @@ from pathlib import Path
 
 from docutils import nodes
 from myst_nb.ext.glue.roles import PasteTextRole
+from myst_nb.ext.glue.utils import retrieve_glue_data
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
@@ -28,13 +29,15 @@ logger = logging.getLogger(__name__)
 
 
 class ComputedText(PasteTextRole):
-    """{eval}`name`."""
+    """{eval}`name`, as it was said: myst-nb would evaluate it, so that "0.80" becomes 0.8."""
 
     def run(self):
         shown, messages = super().run()
         env = self.document.settings.env
         if shown:
-            computed_values(env).setdefault(env.docname, {})[self.text] = shown[0].astext()
+            said = retrieve_glue_data(self.document, self.text).data["text/plain"]
+            shown = [nodes.inline(said, said)]
+            computed_values(env).setdefault(env.docname, {})[self.text] = said
         return shown, messages
 
 

@@ -3,9 +3,9 @@
 The roles {reading-time}`text`, {working-time}`text` and {run-time}`text` show minutes and seconds
 on the built page; the text stands in for them where the roles are unknown, as in JupyterLab.
 
-Reading is what stands before "Check yourself" and "Exercises". Prose takes a minute for 200 words,
-a proof, which is followed with a pencil, a minute for 100. A display equation takes 15 seconds, 30
-in a proof; a figure 20, a line of code 3.
+Reading is what stands open before "Check yourself" and "Exercises". Prose takes a minute for 200
+words, a proof, which is followed with a pencil, a minute for 100. A display equation takes 15
+seconds, 30 in a proof; a figure 20, a line of code 3.
 
 Working is those two sections: each question two minutes, each exercise what its stars say
 (dgm.assignment.chapter.MINUTES).
@@ -58,6 +58,11 @@ def is_work(node: nodes.Node) -> bool:
     return any(section[0].astext() in WORK for section in sections)
 
 
+def is_folded(node: nodes.Node) -> bool:
+    """Behind a disclosure of its cell, tagged hide-input or so: for whoever asks."""
+    return any(above.get("hide_mode") for above in around(node))
+
+
 def is_proof(node: nodes.Node) -> bool:
     return any(PROOFS & set(above.get("classes", ())) for above in around(node))
 
@@ -65,7 +70,7 @@ def is_proof(node: nodes.Node) -> bool:
 def reading_minutes(doctree: nodes.document) -> int:
     seconds = 0.0
     for node in doctree.findall():
-        if is_work(node):
+        if is_work(node) or is_folded(node):
             continue
         proof = is_proof(node)
         if isinstance(node, nodes.paragraph):

@@ -61,6 +61,23 @@ def test_a_bound_sentence_shows_its_condition(tmp_path):
     assert (tick.text, tick["title"]) == ("✓", "Holds in the run of this page: iwae > elbo")
 
 
+@pytest.mark.parametrize("said", ["0.80", "1,000", "007", "0.80 ± 0.01"])
+def test_a_value_is_shown_as_it_was_said(tmp_path, said):
+    glued = nbformat.v4.new_output(
+        "display_data",
+        {"application/papermill.record/text/plain": said},
+        metadata={"scrapbook": {"mime_prefix": "application/papermill.record/", "name": "x"}},
+    )
+    cells = [
+        nbformat.v4.new_code_cell("say(x=x)", outputs=[glued]),
+        nbformat.v4.new_markdown_cell("# Value\n\nIt is [{eval}`x`]."),
+    ]
+    files = {"index.ipynb": nbformat.v4.new_notebook(cells=cells)}
+    _, pages = small_book.build(tmp_path, files, "computed_text", parser="myst_nb")
+    text = BeautifulSoup(pages["index"], "html.parser").get_text()
+    assert f"It is [{said}]." in text
+
+
 def test_checks_are_read_without_importing_them(tmp_path):
     (tmp_path / "test_x.py").write_text("import no_such_module\n" + TEST)
     a, b = read_checks(tmp_path)

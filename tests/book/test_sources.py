@@ -28,7 +28,6 @@ def test_notebook(path):
 UNBOUND = {
     "05-vae.ipynb",
     "07-semi-supervised.ipynb",
-    "08-gans.ipynb",
     "09-autoregressive.ipynb",
 }
 
@@ -45,7 +44,6 @@ LONG = {
     "05-vae.ipynb",
     "06-vae-variants.ipynb",
     "07-semi-supervised.ipynb",
-    "08-gans.ipynb",
     "09-autoregressive.ipynb",
 }
 LAWS = LONG

@@ -49,7 +49,7 @@ def jsd(log_p, log_q):
     return (kl(log_p, log_m) + kl(log_q, log_m)) / 2
 
 
-def random_laws(n, size, seed=0):
+def random_distributions(n, size, seed=0):
     torch.manual_seed(seed)
     return torch.rand(n, size, dtype=torch.float64).pow(3).softmax(-1)
 
@@ -82,7 +82,7 @@ def logits_found_by_newton(p, q, steps=200):
 @pytest.mark.equation("eq-value-classifier")
 def test_value_is_the_classifiers_likelihood():
     """V by its definition, and by the library, against twice E[log p(c | x)], all enumerated."""
-    p, q = random_laws(2, 6)
+    p, q = random_distributions(2, 6)
     torch.manual_seed(1)
     a = torch.randn(6, dtype=torch.float64)
     value = (p * a.sigmoid().log()).sum() + (q * (1 - a.sigmoid()).log()).sum()
@@ -100,7 +100,7 @@ def test_optimal_critic():
 
     There the library's value of the game has no slope, and it has one elsewhere.
     """
-    p, q = random_laws(2, 6)
+    p, q = random_distributions(2, 6)
     D = torch.arange(1, 10_000, dtype=torch.float64)[:, None] / 10_000
     found = D[(p * D.log() + q * (1 - D).log()).argmax(0), 0]
     torch.testing.assert_close(found, p / (p + q), atol=6e-5, rtol=0)
@@ -141,7 +141,7 @@ def test_value_at_the_best_critic():
         bound = 2 * jsd(log_p, log_q) - math.log(4)
         torch.testing.assert_close(value(a), bound, atol=1e-8, rtol=0)
         assert value(a + 0.1 * torch.sin(GRID)) < bound - 1e-5
-    p, q = random_laws(2, 6)
+    p, q = random_distributions(2, 6)
     best = mean_over_pairs(critic_logistic, p.log() - q.log(), p, q).item()
     distance = scipy.spatial.distance.jensenshannon(p.numpy(), q.numpy())
     assert best == pytest.approx(2 * distance**2 - math.log(4), abs=1e-12)
@@ -149,12 +149,12 @@ def test_value_at_the_best_critic():
 
 @pytest.mark.equation("eq-jsd-bounds")
 def test_jsd_bounds():
-    """200 pairs of laws, values checked by scipy: in the bounds, 0 if equal, log 2 if disjoint."""
+    """200 pairs, values checked by scipy: in the bounds, 0 if equal, log 2 if disjoint."""
 
     def jsd(p, q):
         return (torch.xlogy(p, 2 * p / (p + q)) + torch.xlogy(q, 2 * q / (p + q))).sum(-1) / 2
 
-    p, q = random_laws(200, 5), random_laws(200, 5, seed=1) ** 8
+    p, q = random_distributions(200, 5), random_distributions(200, 5, seed=1) ** 8
     q = q / q.sum(-1, keepdim=True)
     values = jsd(p, q)
     reference = scipy.spatial.distance.jensenshannon(p.numpy(), q.numpy(), axis=1) ** 2
@@ -254,17 +254,17 @@ def test_nonsaturating_gradient():
 
 
 @pytest.mark.equation("eq-jsd-disjoint")
-def test_jsd_of_disjoint_laws():
-    """scipy's Jensen-Shannon distance, squared, of random laws on disjoint sets against log 2."""
-    laws = random_laws(10, 4)
-    for p, q in itertools.combinations(laws, 2):
+def test_jsd_of_disjoint_distributions():
+    """scipy's Jensen-Shannon distance, squared, of tables on disjoint sets against log 2."""
+    distributions = random_distributions(10, 4)
+    for p, q in itertools.combinations(distributions, 2):
         padded = np.r_[p.numpy(), np.zeros(4)], np.r_[np.zeros(4), q.numpy()]
         assert abs(scipy.spatial.distance.jensenshannon(*padded) ** 2 - math.log(2)) < 1e-12
 
 
 @pytest.mark.equation("eq-jsd-uniform")
-def test_jsd_of_uniform_laws():
-    """scipy's divergence of the two laws on cells of width 0.001 against min(d, 1) log 2."""
+def test_jsd_of_uniform_distributions():
+    """scipy's divergence of the two on cells of width 0.001 against min(d, 1) log 2."""
     cells = np.arange(0, 12, 0.001) + 0.0005
     for d in (0.0, 0.25, 0.5, 1.0, 2.0, 9.0):
         p, q = ((cells > start) & (cells < start + 1) for start in (0.0, d))
@@ -273,7 +273,7 @@ def test_jsd_of_uniform_laws():
 
 
 def cheapest_plan(x, y, p, q):
-    """The optimal transport cost of two discrete laws by linear programming over all plans."""
+    """The optimal transport cost of two tables by linear programming over all plans."""
     cost = np.abs(x[:, None] - y[None, :])
     rows = np.kron(np.eye(len(x)), np.ones(len(y)))
     columns = np.kron(np.ones(len(x)), np.eye(len(y)))
@@ -281,7 +281,7 @@ def cheapest_plan(x, y, p, q):
     return scipy.optimize.linprog(cost.ravel(), **constraints, bounds=(0, None)).fun
 
 
-def two_discrete_laws(seed):
+def two_discrete_distributions(seed):
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=6), rng.normal(1.0, 2.0, size=7)
     return x, y, rng.dirichlet(np.ones(6)), rng.dirichlet(np.ones(7))
@@ -291,7 +291,7 @@ def two_discrete_laws(seed):
 def test_wasserstein_on_a_line():
     """The cheapest plan by linear programming against the area between distribution functions."""
     for seed in range(3):
-        x, y, p, q = two_discrete_laws(seed)
+        x, y, p, q = two_discrete_distributions(seed)
         ends = np.sort(np.r_[x, y])
         middle = (ends[1:] + ends[:-1]) / 2
         F_p = ((x <= middle[:, None]) * p).sum(1)
@@ -307,7 +307,7 @@ def test_kantorovich_duality():
     For that function the library's objective without penalty has the same mean.
     """
     for seed in range(3):
-        x, y, p, q = two_discrete_laws(seed)
+        x, y, p, q = two_discrete_distributions(seed)
         points, gain = np.r_[x, y], np.r_[p, -q]
         pairs = list(itertools.permutations(range(len(points)), 2))
         slopes = np.zeros((len(pairs), len(points)))
@@ -351,6 +351,29 @@ def test_gradient_penalty():
                 weight[i, j] -= h
         differences[i, j] = (values[0] - values[1]) / 2e-6
     torch.testing.assert_close(gradient, differences, atol=1e-7, rtol=1e-6)
+
+
+@pytest.mark.equation("eq-penalty-slope")
+def test_the_penalty_is_a_price():
+    """The library's objective of cones of slope s, searched over s, against 1 + W / (2 gamma).
+
+    All fakes are at the origin, so that W, from scipy's assignment, is the mean distance from it,
+    and a cone of slope 1 attains it.
+    """
+    torch.manual_seed(0)
+    real, fake = torch.randn(40, 3, dtype=torch.float64), torch.zeros(40, 3, dtype=torch.float64)
+    cost = torch.cdist(real, fake)
+    rows, columns = scipy.optimize.linear_sum_assignment(cost.numpy())
+    W = cost[rows, columns].mean().item()
+    for gamma in (0.5, 10.0):
+
+        def minus_objective(s, gamma=gamma):
+            cone = lambda x: s * x.norm(dim=1)  # noqa: E731
+            return -critic_wasserstein(cone, real, fake, penalty=gamma).mean().item()
+
+        found = scipy.optimize.minimize_scalar(minus_objective, bounds=(0, 9), method="bounded")
+        assert found.x == pytest.approx(1 + W / (2 * gamma), abs=1e-4)
+        assert minus_objective(1.0) == pytest.approx(-W)
 
 
 def product_of_norms(net):
@@ -556,13 +579,13 @@ def test_dirac_r1():
 
 @pytest.mark.equation("eq-best-response")
 def test_best_response_is_a_point():
-    """The mean of log(1 - D) over 1000 random laws against its smallest value, and a point mass."""
+    """The mean of log(1 - D) over 1000 tables against its smallest value, and a point mass."""
     torch.manual_seed(0)
     D = torch.rand(7, dtype=torch.float64)
     lowest = torch.log1p(-D).min()
-    means = random_laws(1000, 7) @ (1 - D).log()
+    means = random_distributions(1000, 7) @ (1 - D).log()
     assert (means >= lowest).all()
-    # gradient descent over all laws, by softmax, ends in the point where D is highest
+    # gradient descent over all distributions, by softmax, ends in the point where D is highest
     scores = torch.zeros(7, dtype=torch.float64, requires_grad=True)
     for _ in range(3000):
         (gradient,) = torch.autograd.grad(scores.softmax(0) @ (1 - D).log(), scores)
@@ -575,10 +598,10 @@ def test_best_response_is_a_point():
 
 @pytest.mark.equation("eq-mmd-linear")
 def test_mmd_of_the_linear_kernel():
-    """The three expectations over all pairs of a discrete law against the distance of means."""
+    """The three expectations over all pairs of a table against the distance of means."""
     torch.manual_seed(0)
     points = torch.randn(6, 3, dtype=torch.float64)
-    p, q = random_laws(2, 6)
+    p, q = random_distributions(2, 6)
     kernel = points @ points.T
     mmd2 = p @ kernel @ p + q @ kernel @ q - 2 * p @ kernel @ q
     torch.testing.assert_close(mmd2, (p @ points - q @ points).square().sum())

@@ -35,7 +35,6 @@ NOT_YET = {
     "05-vae",
     "06-vae-variants",
     "07-semi-supervised",
-    "08-gans",
     "09-autoregressive",
 }
 

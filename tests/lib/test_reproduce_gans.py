@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from dgm import data, evaluate
 from dgm.objectives import (
@@ -143,6 +144,21 @@ def test_the_games_are_what_their_names_say():
     assert betas == [(0.5, 0.999), (0.0, 0.9)]
     # each update of a critic sees 64 images
     assert [RECIPES[name].short.batch_size for name in NAMES] == [64, 64, 320]
+
+
+def test_the_convolutional_game_is_wgan_gp_with_fewer_weights():
+    perceptrons, convolutions = (
+        RECIPES[name].step((1, 28, 28), lambda t: 1e-3) for name in ("wgan-gp", "wgan-gp-conv")
+    )
+    assert convolutions.critic_objective is perceptrons.critic_objective
+    assert convolutions.generator_objective is perceptrons.generator_objective
+    assert convolutions.critic_steps == 3
+    assert any(isinstance(layer, nn.ConvTranspose2d) for layer in convolutions.generator.modules())
+    pair = [
+        [sum(p.numel() for p in who.parameters()) for who in (s.generator, s.critic)]
+        for s in (perceptrons, convolutions)
+    ]
+    assert pair == [[207984, 197401], [77777, 24321]]
 
 
 def test_both_players_follow_the_learning_rate_and_the_average_is_measured():

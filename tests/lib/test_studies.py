@@ -13,7 +13,7 @@ from torch import nn
 from dgm import data
 from dgm.reproduce import EXPERIMENTS, Study, load, reproduce, study
 from dgm.reproduce.records import read_models, round_weights, write_models
-from dgm.reproduce.ring import RING_GAME, game
+from dgm.reproduce.ring import RING_COLLAPSE, RING_GAME, game
 
 SETTINGS = {"fast": partial(game, beta1=0.0), "slow": partial(game, beta1=0.9, r1=1.0)}
 TINY = dataclasses.replace(RING_GAME, settings=SETTINGS, updates=6, every=2, seeds=2)
@@ -180,8 +180,8 @@ def test_questions_a_record_cannot_answer():
         record["figure"]
 
 
-def test_the_ring_game_is_that_of_the_chapter():
-    """Five settings, the sizes and the optimiser of its `ring_game`; curves end at 7,440."""
+def test_the_ring_game_is_what_the_chapter_says():
+    """Five settings, two layers of 64 on either side, one optimiser; curves end at 7,440."""
     betas = {}
     for name, start in RING_GAME.settings.items():
         step = start((2,))
@@ -196,3 +196,19 @@ def test_the_ring_game_is_that_of_the_chapter():
     assert (RING_GAME.updates, RING_GAME.seeds, RING_GAME.batch_size) == (7440, 5, 128)
     assert RING_GAME.plan(None) == {"rounds": 60}
     assert isinstance(RING_GAME, Study)
+
+
+def test_the_collapse_differs_from_the_ring_game_in_its_critic():
+    """Eight units see what two layers of 64 saw; one remedy is a penalty, the other a rate."""
+    seen = []
+    for start in RING_COLLAPSE.settings.values():
+        step = start((2,))
+        weights = [[p.shape for p in n.parameters()] for n in (step.generator, step.critic)]
+        assert weights[0] == [p.shape for p in game((2,), beta1=0.5).generator.parameters()]
+        assert weights[1] == [(8, 2), (8,), (1, 8), (1,)]
+        groups = [step.players[who].optimizer.param_groups[0] for who in ("generator", "critic")]
+        assert {group["betas"] for group in groups} == {(0.5, 0.99)}
+        seen.append((*(g["lr"] for g in groups), step.critic_objective.keywords["r1"]))
+    assert seen == [(2e-3, 2e-3, 0.0), (2e-3, 2e-3, 0.1), (2e-4, 2e-3, 0.0)]
+    same = RING_COLLAPSE.settings["equal rates"]((2,)), game((2,), 0.5, critic_hidden=(8,))
+    assert same[0].critic_objective.keywords == same[1].critic_objective.keywords

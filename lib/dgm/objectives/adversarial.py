@@ -66,7 +66,7 @@ def critic_wasserstein(D: Function, real: Tensor, fake: Tensor, penalty: float =
 
     Shapes: real, fake (B, *event) -> (B,). Raises: as `critic_logistic`.
 
-    Equation: def-wgan-gp, eq-kantorovich
+    Equation: def-wgan-gp, eq-kantorovich, eq-penalty-slope
 
     Source: Gulrajani et al. (2017), arXiv:1704.00028, Improved Training of Wasserstein GANs, eq. 3.
 

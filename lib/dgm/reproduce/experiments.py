@@ -13,7 +13,7 @@ from .comparison import COMPARISONS
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
-from .ring import RING_GAME
+from .ring import RING_COLLAPSE, RING_GAME
 
 
 class Experiment(Protocol):
@@ -47,8 +47,9 @@ class Experiment(Protocol):
 EXPERIMENTS: dict[str, Experiment] = {
     **RECIPES,
     **COMPARISONS,
-    "bits": BITS,
     "ring-game": RING_GAME,
+    "ring-collapse": RING_COLLAPSE,
+    "bits": BITS,
 }
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .. import heads
 from .._device import device
+from ..architectures import Architecture, Perceptron
 from ..data import Dataset, Split
 from ..evaluate import Classifier, frechet_distance, train_classifier
 from ..models import VAE, Critic, Generator
@@ -27,6 +28,7 @@ from .recipe import Recipe, Schedule
 from .records import RECORDS, read_model, surroundings, write, write_model
 
 CLASSIFIER_UPDATES = 1000
+LIKE_VAES = Perceptron((200, 200))  # the sizes of the scoreboard's VAEs
 
 
 def gan(
@@ -35,8 +37,9 @@ def gan(
     generator_objective: Callable,
     critic_steps: int = 1,
     betas: tuple[float, float] = (0.5, 0.999),
+    architecture: Architecture = LIKE_VAES,
 ) -> Recipe:
-    """A GAN of multilayer perceptrons, 50-200-200-784 and 784-200-200-1: the sizes of the VAEs.
+    """A GAN, by default of multilayer perceptrons, 50-200-200-784 and 784-200-200-1.
 
     What is measured is the average of the generators on the way (`adversarial_step`).
 
@@ -44,13 +47,14 @@ def gan(
         game: in words.
         critic_objective, generator_objective, critic_steps: as in `adversarial_step`.
         betas: Adam's, of both players.
+        architecture: of both players.
     """
 
     def step(shape: tuple[int, ...], rate: Callable[[int], float]) -> Step:
         adam, lr_schedule = at_rate(partial(torch.optim.Adam, betas=betas, fused=True), rate)
         return adversarial_step(
-            Generator.mlp(shape, latent=50, hidden=(200, 200)).to(device()),
-            Critic.mlp(shape, hidden=(200, 200)).to(device()),
+            Generator.of(architecture, shape, latent=50).to(device()),
+            Critic.of(architecture, shape).to(device()),
             critic_objective,
             generator_objective,
             generator_optimizer=adam,

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .. import data, heads, nets
+from ..architectures import Convolution
 from ..models import MADE, NADE, VAE, PixelCNN, Transformer
 from ..objectives import (
     critic_logistic,
@@ -182,6 +183,17 @@ RECIPES = {
         generator_linear,
         critic_steps=5,
         betas=(0.0, 0.9),
+    ),
+    "wgan-gp-conv": dataclasses.replace(
+        gan(
+            "Wasserstein, gradient penalty, convolutions",
+            critic_wasserstein,
+            generator_linear,
+            critic_steps=3,
+            betas=(0.0, 0.9),
+            architecture=Convolution(width=16),
+        ),
+        full=Schedule(96, partial(falling_rate, highest=2e-3), 1),  # a minute of one CPU
     ),
     "vae-means": vae_means(),
 }

@@ -1,4 +1,4 @@
-"""The ring game of the chapter on GANs: what Adam's memory and R1 do to it, in the long run."""
+"""The ring games of the chapter on GANs: Adam's memory and R1 in the long run, and a collapse."""
 
 from functools import partial
 
@@ -14,14 +14,24 @@ from ..train import adversarial_step
 from .study import Study
 
 
-def game(shape: tuple[int, ...], beta1: float, r1: float = 0.0) -> adversarial_step:
-    """Two perceptrons, with Adam's memory beta1 and the penalty R1 of weight r1."""
+def game(
+    shape: tuple[int, ...],
+    beta1: float,
+    r1: float = 0.0,
+    critic_hidden: tuple[int, ...] = (64, 64),
+    generator_rate: float = 2e-3,
+) -> adversarial_step:
+    """Two perceptrons, with Adam's memory beta1 and the penalty R1 of weight r1.
+
+    `critic_hidden` are the widths of the critic's hidden layers.
+    """
     generator = Generator.mlp(shape, latent=2, hidden=(64, 64)).to(device())
-    critic = Critic.mlp(shape, hidden=(64, 64)).to(device())
+    critic = Critic.mlp(shape, hidden=critic_hidden).to(device())
     adam = partial(torch.optim.Adam, lr=2e-3, betas=(beta1, 0.99), fused=True)
     objective = partial(critic_logistic, r1=r1)
+    slower = partial(adam, lr=generator_rate)
     return adversarial_step(
-        generator, critic, objective, generator_optimizer=adam, critic_optimizer=adam
+        generator, critic, objective, generator_optimizer=slower, critic_optimizer=adam
     )
 
 
@@ -49,4 +59,24 @@ RING_GAME = Study(
     batch_size=128,
     updates=7440,
     every=124,  # four passes over 31 batches
+)
+
+
+small = partial(game, beta1=0.5, critic_hidden=(8,))  # a critic of 33 weights
+
+RING_COLLAPSE = Study(
+    model="GAN, perceptrons 2-64-64-2 and 2-8-1, non-saturating, Adam with rate 0.002, β₁ = 0.5",
+    dataset="ring",
+    settings={
+        "equal rates": small,
+        "R1 γ = 0.1": partial(small, r1=0.1),
+        "generator at a tenth": partial(small, generator_rate=2e-4),
+    },
+    watched=("generator",),
+    measure=coverage,
+    measured=RING_GAME.measured.replace(" and of its average (ema = 0.99)", ""),
+    batch_size=128,
+    updates=3720,  # half as many
+    every=124,
+    seeds=3,
 )

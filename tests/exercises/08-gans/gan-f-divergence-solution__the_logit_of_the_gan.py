@@ -1,6 +1,6 @@
-def kl_critic(T, real, fake):
-    return T(real) - (T(fake) - 1).exp()
-
-
 def kl_best(p, q):
     return (p / q).log()
+
+
+def chi_square_best(p, q):
+    return 2 * p / q - 2

@@ -1,0 +1,8 @@
+def both_turns(generator, critic, adam_g, adam_c, real, z):
+    fake = generator(z).detach()
+    value = (logsigmoid(critic(real)) + logsigmoid(-critic(fake))).mean()
+    adam_g.zero_grad()
+    adam_c.zero_grad()
+    (-value).backward()
+    adam_c.step()
+    adam_g.step()

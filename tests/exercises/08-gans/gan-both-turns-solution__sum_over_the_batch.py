@@ -1,0 +1,9 @@
+def both_turns(generator, critic, adam_g, adam_c, real, z):
+    value = (logsigmoid(critic(real)) + logsigmoid(-critic(generator(z)))).sum()
+    adam_g.zero_grad()
+    adam_c.zero_grad()
+    value.backward()
+    for w in critic.parameters():
+        w.grad.neg_()
+    adam_c.step()
+    adam_g.step()

@@ -1,6 +1,0 @@
-def critic_turn(generator, critic, optimizer, real, z):
-    fake = generator(z)
-    value = (logsigmoid(critic(real)) + logsigmoid(-critic(fake))).mean()
-    optimizer.zero_grad()
-    (-value).backward()
-    optimizer.step()

@@ -1,0 +1,6 @@
+def kl_best(p, q):
+    return 1 + p.log() - q.log()
+
+
+def chi_square_best(p, q):
+    return 2 * p / q - 2
