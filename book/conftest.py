@@ -60,7 +60,7 @@ def surroundings(book):
 def kept_run(path):
     """Where the run of this notebook, as it is now, is kept; None if there is none."""
     book = path.parent
-    key = chapter_runs.key(chapter_runs.read(path), book, surroundings(book))
+    key = chapter_runs.key(chapter_runs.read(path), surroundings(book))
     run = chapter_runs.Runs(book.parent / "_build" / "runs").path(path.stem, key)
     return run if run.is_file() else None
 

@@ -1,10 +1,12 @@
-"""Draw the book's pictures: the landing page's map, the social preview and the icon.
+"""Draw the book's pictures: the landing page's map and parts, the social preview and the icon.
 
     python book/_assets/make_assets.py
 
 A small variational autoencoder with two latent variables is trained on the 8x8 digits that
 scikit-learn ships (under a minute on a laptop). The map shows what its decoder draws for every
-point of a grid in the latent plane. The pictures are committed: the build does not run this file.
+point of a grid in the latent plane. What the parts of the book make is drawn from recorded models,
+and for part I from a mixture that is fitted here. The pictures are committed: the build does not
+run this file.
 """
 
 from pathlib import Path
@@ -16,6 +18,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
+
+import dgm
+from dgm.reproduce import load
 
 HERE = Path(__file__).parent
 INK = "#101c2e"  # the ground of all three pictures: they look the same in both themes
@@ -70,19 +75,54 @@ def plane(columns: int, rows: int) -> torch.Tensor:
 
 
 def draw_map(decoder, columns: int, rows: int, scale: int, gap: int) -> Image.Image:
-    """Tile the decoder's pictures of the latent plane, each 8x8 pixels enlarged `scale` times."""
-    z = plane(columns, rows)
+    """The decoder's pictures of the latent plane, each 8x8 pixels enlarged `scale` times."""
     with torch.no_grad():
-        tiles = decoder(z).clamp(0, 1).reshape(rows, columns, 8, 8).numpy()
+        images = decoder(plane(columns, rows)).clamp(0, 1)
+    return tiled(images.reshape(rows, columns, 8, 8), scale, gap)
+
+
+def tiled(images: torch.Tensor, scale: int, gap: int) -> Image.Image:
+    """Images (rows, columns, S, S) in [0, 1] side by side, in the colours of their places."""
+    rows, columns, size, _ = images.shape
     ground = rgb(INK)
     tint = colours(columns, rows)[:, :, None, None, :]
-    pixels = ground + tiles[..., None] * (tint - ground)
+    pixels = ground + images.cpu().numpy()[..., None] * (tint - ground)
     pixels = pixels.repeat(scale, axis=2).repeat(scale, axis=3)
-    frame = np.broadcast_to(ground, (rows, columns, 8 * scale + gap, 8 * scale + gap, 3)).copy()
-    frame[:, :, : 8 * scale, : 8 * scale] = pixels
-    height, width = rows * frame.shape[2], columns * frame.shape[3]
-    picture = frame.transpose(0, 2, 1, 3, 4).reshape(height, width, 3)
+    side = size * scale + gap
+    frame = np.broadcast_to(ground, (rows, columns, side, side, 3)).copy()
+    frame[:, :, :-gap, :-gap] = pixels
+    picture = frame.transpose(0, 2, 1, 3, 4).reshape(rows * side, columns * side, 3)
     return Image.fromarray((255 * picture[:-gap, :-gap]).astype("uint8"))
+
+
+# ---------------------------------------------------------------- what the parts make
+
+
+def prototypes(columns: int, rows: int) -> torch.Tensor:
+    """Part I: the means of a mixture that EM fits to the digits."""
+    torch.manual_seed(0)
+    data = dgm.data.load("digits")
+    x = data.train.images.bernoulli()
+    mixture = dgm.models.BernoulliMixture(data.shape, components=columns * rows).initialize(x)
+    step = dgm.train.em_step(mixture)
+    for _ in range(40):
+        step((x,))
+    return mixture.logits.sigmoid().detach().reshape(rows, columns, 8, 8)
+
+
+def map_of_codes(columns: int, rows: int) -> torch.Tensor:
+    """Part II: what the recorded convolutional VAE draws on its latent plane."""
+    model = load("conv-vae-plane").model()
+    z = plane(columns, rows).reshape(-1, 2).to(dgm.device())
+    with torch.no_grad():
+        return model.likelihood(z).mean.reshape(rows, columns, 28, 28)
+
+
+def games(columns: int, rows: int) -> torch.Tensor:
+    """Part III: draws of the recorded generators."""
+    torch.manual_seed(1)
+    draws = load("wgan-gp-5min").model().sample(columns * rows)
+    return draws.detach().reshape(rows, columns, 28, 28)
 
 
 def save(picture: Image.Image, name: str, palette: int = 96) -> None:
@@ -126,6 +166,9 @@ def main() -> None:
     _, decoder = train(x)
     save(draw_map(decoder, columns=26, rows=10, scale=4, gap=12), "map.png")
     save(draw_social(decoder), "social.png", palette=128)
+    save(tiled(prototypes(8, 6), scale=7, gap=14), "part-1.png", palette=32)
+    save(tiled(map_of_codes(8, 6), scale=2, gap=14), "part-2.png", palette=32)
+    save(tiled(games(8, 6), scale=2, gap=14), "part-3.png", palette=32)
     (HERE / "icon.svg").write_text(draw_icon(digits.images[13]))
 
 

@@ -5,9 +5,6 @@ everything that the outputs depend on: the chapter's code, the library, the reco
 device, Python and all installed packages (`surroundings` and `key` say it exactly). So there is
 nothing to expire: what changed has another key. Only a run that came to its end is kept.
 
-A chapter that reads further files of the book names them in its notebook's metadata, as patterns:
-`"reads": ["0[1-8]-*.ipynb"]`.
-
 As a program, `python chapter_runs.py NOTEBOOK TARGET`, it executes one notebook.
 """
 
@@ -97,14 +94,12 @@ def surroundings(book: Path) -> dict[str, object]:
     }
 
 
-def key(notebook: NotebookNode, book: Path, around: dict[str, object]) -> str:
+def key(notebook: NotebookNode, around: dict[str, object]) -> str:
     """What one chapter's run depends on. Neither prose nor a figure's caption belongs to it."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    reads = notebook.metadata.get("reads", [])
     own = {
         "code": [[cell.source, cell.metadata.get("tags", [])] for cell in cells],
         "kernel": notebook.metadata.get("kernelspec", {}).get("name"),
-        "reads": contents(book, *reads) if reads else {},
     }
     return digest([own, around])
 
@@ -270,7 +265,7 @@ def run_missing(
     around, forced, chosen = surroundings(book), os.environ.get("FORCE") == "1", chapter()
     missing = {}
     for path in notebooks:
-        now, asked = key(read(path), book, around), chosen in ("", path.stem)
+        now, asked = key(read(path), around), chosen in ("", path.stem)
         kept = runs.path(path.stem, now).is_file() or (not asked and runs.newest(path.stem))
         if not kept or (forced and asked):
             missing[path] = now
@@ -279,7 +274,7 @@ def run_missing(
     failures = run_side_by_side(missing, runs, say)
     around = surroundings(book)
     for path, before in missing.items():
-        if path not in failures and key(read(path), book, around) != before:
+        if path not in failures and key(read(path), around) != before:
             runs.path(path.stem, before).unlink()
             failures[path] = "it, or what it depends on, changed while it ran: build again"
     if failures:

@@ -60,7 +60,7 @@ def say(line: str) -> None:
 
 def wanted(app: Sphinx, page: str, notebook: nbformat.NotebookNode) -> Path | None:
     """The run of the notebook as it is now; there is always one but with CHAPTER=another."""
-    key = chapter_runs.key(notebook, Path(app.srcdir), app.env.surroundings)
+    key = chapter_runs.key(notebook, app.env.surroundings)
     path = runs(app).path(page, key)
     return path if path.is_file() else None
 

@@ -57,7 +57,7 @@ def place(tmp_path, monkeypatch):
         "dgm/models/vae.py": "x = 1",
         "dgm/figures.js": "let x",
         "book/records/vae.json": "{}",
-        "book/other.txt": "read by the chapter",
+        "book/records/text/prose.txt": "words",
         "data/mnist.npz": "images",
         "mine.npz": "images",
     }
@@ -85,10 +85,6 @@ def kernel_changes(place, chapter, patch):
     chapter.metadata["kernelspec"]["name"] = "another"
 
 
-def chapter_reads_less(place, chapter, patch):
-    chapter.metadata["reads"] = []
-
-
 def library_changes(place, chapter, patch):
     (place / "dgm/models/vae.py").write_text("x = 2")
 
@@ -105,8 +101,8 @@ def record_changes(place, chapter, patch):
     (place / "book/records/vae.json").write_text("[]")
 
 
-def file_that_is_read_changes(place, chapter, patch):
-    (place / "book/other.txt").write_text("changed")
+def text_among_the_records_changes(place, chapter, patch):
+    (place / "book/records/text/prose.txt").write_text("other words")
 
 
 def data_file_is_another(place, chapter, patch):
@@ -154,12 +150,11 @@ CHANGES = [
     tag_changes,
     cell_comes,
     kernel_changes,
-    chapter_reads_less,
     library_changes,
     library_grows,
     library_loses_a_script,
     record_changes,
-    file_that_is_read_changes,
+    text_among_the_records_changes,
     data_file_is_another,
     data_file_is_as_long,
     data_file_comes,
@@ -174,22 +169,22 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_all_that_a_run_depends_on_changes_its_key(place, monkeypatch, change):
-    book, chapter = place / "book", notebook("x = 1", reads=["other.*"])
-    before = key(chapter, book, surroundings(book))
+    book, chapter = place / "book", notebook("x = 1")
+    before = key(chapter, surroundings(book))
     change(place, chapter, monkeypatch)
-    assert key(chapter, book, surroundings(book)) != before
+    assert key(chapter, surroundings(book)) != before
 
 
 def test_what_a_run_does_not_depend_on_leaves_its_key(place):
-    book, chapter = place / "book", notebook("x = 1", reads=["other.*"])
-    before = key(chapter, book, surroundings(book))
+    book, chapter = place / "book", notebook("x = 1")
+    before = key(chapter, surroundings(book))
     chapter.cells[0].source = "# Other words"
     chapter.cells[1].metadata["mystnb"] = {"figure": {"caption": "What to see"}}
     chapter.cells[1].outputs = [new_output("stream", text="1")]
     (place / "dgm" / "__pycache__").mkdir()
     (place / "dgm" / "__pycache__" / "vae.cpython-312.pyc").write_text("")
     (book / "page.md").write_text("# Page")
-    assert key(chapter, book, surroundings(book)) == before
+    assert key(chapter, surroundings(book)) == before
 
 
 def test_all_packages_count_by_their_versions():
@@ -474,7 +469,7 @@ def test_nbval_compares_runs_that_are_kept(tmp_path, monkeypatch):
     good, bad = write(tmp_path / "book", good=chapter, bad=chapter)
     runs = Runs(tmp_path / "_build" / "runs")
     runs.folder.mkdir(parents=True)
-    name = key(chapter, good.parent, surroundings(good.parent))
+    name = key(chapter, surroundings(good.parent))
     chapter.metadata["run"] = {"seconds": 3.0, "finished": 1.0}
     runs.path("good", name).write_text(json.dumps(chapter))
     cell.outputs = [new_output("stream", text="43\n")]
@@ -498,9 +493,8 @@ OPENS = ("open(", "read_text(", "read_bytes(", "glob(", "np.load(", "torch.load(
 
 
 @pytest.mark.parametrize("path", sorted(BOOK.glob("*.ipynb")), ids=lambda path: path.stem)
-def test_a_chapter_that_opens_files_says_which(path):
+def test_a_chapter_opens_no_files_of_its_own(path):
+    """Its run would not depend on them: data are loaded, records too, by the library."""
     chapter = nbformat.read(path, as_version=4)
     code = "\n".join(cell.source for cell in chapter.cells if cell.cell_type == "code")
-    if any(word in code for word in OPENS):
-        patterns = chapter.metadata.get("reads", [])
-        assert patterns and all(any(BOOK.glob(pattern)) for pattern in patterns)
+    assert not [word for word in OPENS if word in code]

@@ -197,14 +197,6 @@ def test_a_work_is_cited_with_its_address():
     assert link(many) == ""
 
 
-def test_a_chapter_that_reads_others_finds_them_from_anywhere(tmp_path, monkeypatch):
-    cells = sources(read(BOOK / "09-autoregressive.ipynb"), "code")
-    (reading,) = (cell for cell in cells if "def prose" in cell)
-    monkeypatch.chdir(tmp_path)  # as on Colab
-    exec(f"import dgm, json, re\nfrom pathlib import Path\n{reading}", names := {})
-    assert len(names["chapters"]) == 8 and len(names["text"]) > 50_000
-
-
 # ---------------------------------------------------------------- at a desk
 
 

@@ -52,6 +52,8 @@ def disagreement(record: dict, run: str) -> dict:
 def same(recorded, measured) -> bool:
     if isinstance(measured, dict):
         return all(same(recorded[key], measured[key]) for key in measured)
+    if isinstance(measured, list) and len(measured) == len(recorded):
+        return all(map(same, recorded, measured))
     if isinstance(measured, float):
         return abs(recorded - measured) <= TOLERANCE
     if isinstance(measured, list) and isinstance(measured[0], list):  # codes, to two decimals
@@ -153,8 +155,10 @@ def test_every_kind_of_record_says_where_it_comes_from(run, says):
 STUDIES = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment, Study)]
 # Rounding, by another processor or to float16, moves a draw by a thousandth of its size: of a
 # thousand draws a few cross the border of a mode, and a mode with about ten of them may be lost.
-# It may also turn a bit that is drawn in training, whose bounds then differ by some hundredths.
-BY_ROUNDING = {"modes": 1, "good": 0.005, "ELBO": 0.03, "p(x)": 0.03, "objective": 0.03}
+# It may also turn a bit that is drawn in training, and in 250 updates of a network it grows: bounds
+# and likelihoods then differ by some hundredths of a nat.
+NATS = ("rate", "ELBO", "p(x)", "objective", "validation", "test", "order", "mixed")
+BY_ROUNDING = {"modes": 1, "good": 0.005, **dict.fromkeys(NATS, 0.05)}
 
 
 def beyond_rounding(metric: str, recorded: float, measured: float) -> bool:
@@ -173,7 +177,7 @@ def test_the_first_updates_of_a_study_are_those_of_its_record(name):
     assert not [m for m in first if beyond_rounding(m, first[m], again[m])], (first, again)
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [name for name in STUDIES if EXPERIMENTS[name].weights])
 def test_the_last_values_of_a_study_are_those_of_its_models(name):
     """All settings, all seeds."""
     record, study = load(name), EXPERIMENTS[name]

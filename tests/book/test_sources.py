@@ -25,10 +25,7 @@ def test_notebook(path):
 
 
 # Chapters of which not all sentences are bound to their numbers yet.
-UNBOUND = {
-    "07-semi-supervised.ipynb",
-    "09-autoregressive.ipynb",
-}
+UNBOUND = {}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
@@ -39,11 +36,7 @@ def test_prose_is_bound_to_its_numbers(path):
 
 
 # Chapters that show more lines at once than one takes in, or say "law" for a distribution.
-LONG = {
-    "06-vae-variants.ipynb",
-    "07-semi-supervised.ipynb",
-    "09-autoregressive.ipynb",
-}
+LONG = {}
 LAWS = LONG
 
 

@@ -74,6 +74,22 @@ def test_no_affine_pair_beats_pca(x):
         assert bound - 1e-10 < trained < bound + 1e-4
 
 
+@pytest.mark.equation("eq-linear-error")
+def test_linear_error(x):
+    """The error on the data against both traces, for pairs that are no projections."""
+    mu, eigenvalues, vectors = spectrum(x)
+    Sigma = vectors @ eigenvalues.diag() @ vectors.T
+    for seed in range(5):
+        torch.manual_seed(seed)
+        W, V = torch.randn(M, 5, dtype=x.dtype), torch.randn(5, M, dtype=x.dtype)
+        left_out = torch.eye(5, dtype=x.dtype) - V @ W
+        multiplied_out = Sigma.trace() - 2 * (V @ W @ Sigma).trace()
+        multiplied_out = multiplied_out + (V.T @ V @ W @ Sigma @ W.T).trace()
+        measured = error(x - mu, (x - mu) @ W.T @ V.T)
+        torch.testing.assert_close((left_out @ Sigma @ left_out.T).trace(), measured)
+        torch.testing.assert_close(multiplied_out, measured)
+
+
 @pytest.mark.equation("eq-linear-equivalence")
 def test_axes_are_not_identified(x):
     """The reconstruction by (A^-1 U^T, U A) against PCA's, for random invertible A."""

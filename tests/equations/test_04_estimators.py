@@ -234,16 +234,6 @@ def test_log_likelihood_is_minus_the_cross_entropy():
     torch.testing.assert_close(direct, -F.cross_entropy(a, y, reduction="none"))
 
 
-@pytest.mark.equation("eq-no-hit")
-def test_probability_of_no_hit():
-    """The probability of all tuples of labels without y, against the power."""
-    p = tensor(0.1, 0.5, 0.4)
-    for y, K in itertools.product(range(3), (1, 2, 5)):
-        tuples = [t for t in itertools.product(range(3), repeat=K) if y not in t]
-        total = sum(math.prod(p[c].item() for c in t) for t in tuples)
-        assert total == pytest.approx((1 - p[y].item()) ** K, abs=1e-12)
-
-
 # ---------------------------------------------------------------- score function
 
 

@@ -298,6 +298,35 @@ def test_a_decoder_that_ignores_y_makes_m2_a_vae():
     assert torch.isclose(by_library, vae, atol=1e-10)
 
 
+@pytest.mark.equation("eq-m1m2")
+def test_the_two_layers_of_m1m2_and_their_gaps():
+    """log p(x) by a grid over z_1 and formulas for p(z_1, y), against the terms of the bound, with
+    U by the library at each z_1, and both divergences."""
+    x, step = tensor(0.6), 0.05
+    z1 = torch.linspace(-8, 8, 321, dtype=DTYPE)  # beyond it q(z_1 | x) has less than 1e-15
+
+    def likelihood(z1):
+        return Normal(0.8 * z1, 0.7).log_prob(x)
+
+    log_joint = Normal(C, (1 + W**2).sqrt()).log_prob(z1[:, None]) + PI.log()  # (321, 3): z_1, y
+    log_prior = log_joint.logsumexp(1)
+    log_p = (likelihood(z1) + log_prior).logsumexp(0) + math.log(step)
+    q = Normal(0.3, 0.8)
+    weight = q.log_prob(z1).exp() * step
+    u = unlabelled_bound(as_m2(), z1[:, None], on_nodes)  # (321,)
+    bound = (weight * (likelihood(z1) - q.log_prob(z1) + u)).sum()
+    of_z1 = (weight * (q.log_prob(z1) - likelihood(z1) - log_prior + log_p)).sum()
+    of_pair = torch.zeros_like(z1)  # KL of (y, z_2) given z_1, by a grid over z_2
+    for y in range(3):
+        log_q2 = log_q(GRID, y)
+        at = Normal(C[y] + W[y] * GRID, 1.0).log_prob(z1[:, None]) + Normal(0.0, 1.0).log_prob(GRID)
+        log_post = at + PI[y].log() - log_prior[:, None]  # (321, 1801)
+        of_pair += Q_Y[y] * (log_q2.exp() * 0.01 * (Q_Y[y].log() + log_q2 - log_post)).sum(1)
+    gap = (weight * of_pair).sum()
+    assert of_z1 > 0.01 and gap > 0.1
+    assert torch.isclose(log_p, bound + of_z1 + gap, atol=1e-7)
+
+
 # ---- PC-VAE and cross-entropies
 
 

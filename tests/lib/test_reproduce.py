@@ -175,6 +175,12 @@ def test_the_plan_divides_a_minute_by_the_time_of_an_update(
     assert read(folder / "plan.json") == plan
 
 
+def test_the_schedule_divides_an_epoch_into_rounds():
+    full = dataclasses.replace(TINY.full, epochs=2, parts=3)  # the three batches of an epoch
+    plan = dataclasses.replace(TINY, full=full).plan(None)
+    assert (plan["rounds"], plan["updates"]) == (6, 1)
+
+
 def test_a_round_is_the_beginning_of_a_shuffle():
     """Two batches of the three, others in every round."""
     batches = data.load("digits").train.batches(500)

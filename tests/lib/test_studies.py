@@ -126,6 +126,20 @@ def test_a_budget_sets_the_number_of_rounds(monkeypatch):
     assert long.plan(None) == {"rounds": 500}
 
 
+def test_images_are_made_binary_and_the_last_ones_held_back():
+    digits = data.load("digits", device="cpu")
+    study = dataclasses.replace(TINY, batch_size=100, binarize="dynamic", held_back=237)
+    batches = study.batches(digits)
+    assert len(batches) == 12 and batches.split.x.equal(digits.train.x[:1200])
+    assert all(set(x.unique().tolist()) == {0.0, 1.0} for x, _ in batches)
+
+
+def test_weights_that_nobody_wants_are_not_kept(monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "tiny", dataclasses.replace(TINY, weights=False))
+    assert "weights" not in reproduce("tiny")
+    assert not (FOLDER / "models").exists()
+
+
 def test_a_model_is_loaded_as_it_was_kept():
     reproduce("tiny")
     record, ring = load("tiny", FOLDER), data.load("ring")

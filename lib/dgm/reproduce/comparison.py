@@ -16,18 +16,20 @@ from .runs import mean_and_deviation, stopwatch
 
 @dataclass(frozen=True)
 class Comparison:
-    """A setting with 100, 1,000 and 80 % of all labels.
+    """A setting with several numbers of labels.
 
     A budget is of training networks, all of them together; logistic regressions come on top.
 
     Attributes:
         draws: of the labels; their seeds are 0, 1, ..., the next one is that of the choosing draw.
         updates: of each network, without a budget.
+        labels: how many; None for 100, 1,000 and 80 % of all.
     """
 
     setting: Setting
     draws: int = 5
     updates: int = 20_000
+    labels: tuple[int, ...] | None = None
     folder: ClassVar[str] = "few-labels"
 
     def plan(self, budget: float | None) -> dict:
@@ -37,8 +39,10 @@ class Comparison:
             updates = max(1, int(60 * budget / self.seconds_per_update()))
         return {"updates": updates, "seconds": 0.0}
 
-    def numbers(self, dataset: data.Dataset) -> tuple[int, int, int]:
+    def numbers(self, dataset: data.Dataset) -> tuple[int, ...]:
         """Of labels."""
+        if self.labels is not None:
+            return self.labels
         unit = 5 * len(dataset.classes)
         return 100, 1000, len(dataset.train) * 4 // 5 // unit * unit
 
@@ -105,3 +109,6 @@ def words(settings: dict) -> str:
 
 
 COMPARISONS = {name: Comparison(setting) for name, setting in SETTINGS.items()}
+COMPARISONS["few-labels-mnist-stacked"] = Comparison(
+    SETTINGS["few-labels-mnist-stacked"], updates=3000, labels=(100,)
+)

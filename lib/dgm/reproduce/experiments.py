@@ -11,10 +11,12 @@ from ..train import rank, world_size
 from .at_scale import AT_SCALE
 from .bits import BITS
 from .comparison import COMPARISONS
+from .digits import DIGITS, ORDERS
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
 from .ring import RING_COLLAPSE, RING_GAME
+from .variants import VARIANTS
 
 
 class Experiment(Protocol):
@@ -52,6 +54,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,
     "bits": BITS,
+    "vae-variants": VARIANTS,
+    "autoregressive-digits": DIGITS,
+    "autoregressive-orders": ORDERS,
 }
 
 

@@ -103,6 +103,12 @@ class Record:
         return model.requires_grad_(False).eval()
 
     @property
+    def examples(self) -> Tensor:
+        """The binary test images that were kept, (N, *shape)."""
+        pixels = [[float(pixel) for pixel in image] for image in self["examples"]]
+        return torch.tensor(pixels).unflatten(1, self["shape"])
+
+    @property
     def provenance(self) -> str:
         """What was trained for how long, where, when and with what: a line for a caption."""
         place, versions = self["device"], self["versions"].items()

@@ -27,11 +27,14 @@ class Schedule:
         batch_size: examples per update.
         rate: rate(t, steps) -> learning rate after t updates of `steps`, t from 0 to `steps`.
         epochs: None if the budget decides.
+        parts: how many rounds an epoch is divided into, so that no run is stopped far from its last
+            checkpoint.
     """
 
     batch_size: int
     rate: Callable[[int, int], float]
     epochs: int | None = None
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,16 @@ class Recipe:
     def plan(self, budget: float | None) -> dict:
         """How many rounds of how many updates, and how many test images.
 
-        A round is an epoch. Where the budget is for less than ten, it is a tenth of what there is
-        time for, so that no run is stopped far from its last checkpoint.
+        A round is an epoch, or the part of one that the schedule says. Where the budget is for less
+        than ten, it is a tenth of what there is time for, so that no run is stopped far from its
+        last checkpoint.
         """
         schedule, dataset = self.schedule(budget), data.load(self.dataset)
         batches = dataset.train.batches(schedule.batch_size, binarize=self.binarization)
-        rounds, updates, images = schedule.epochs, len(batches), len(dataset.test)
-        if budget is not None:
+        updates, images = len(batches), len(dataset.test)
+        if budget is None:
+            rounds, updates = schedule.epochs * schedule.parts, updates // schedule.parts
+        else:
             step = self.start(dataset, lambda t: schedule.rate(0, 1))
             update = seconds_per_update(step, batches, trial=0.05 * 60 * budget)
             affordable = 60 * budget / update

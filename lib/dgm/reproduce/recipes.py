@@ -28,9 +28,11 @@ from .parts import (
     decaying_rate,
     exact_negative_log_likelihood,
     falling_rate,
+    likelihoods_and_images,
     negative_log_likelihood,
     scheduled_step,
 )
+from .patches import PatchTransformer
 from .recipe import Recipe, Schedule
 
 # ---------------------------------------------------------------- variational autoencoders
@@ -140,6 +142,15 @@ def autoregressive(
     )
 
 
+def small_autoregressive(
+    model: str, build: Callable[[tuple[int, ...]], nn.Module], epochs: int
+) -> Recipe:
+    """One that minutes train, whose weights are kept and from which a chapter draws."""
+    schedule = Schedule(32, partial(falling_rate, highest=4e-3), epochs, parts=15)
+    recipe = autoregressive(model, build, full=schedule, short=schedule)
+    return dataclasses.replace(recipe, score=likelihoods_and_images)
+
+
 # ---------------------------------------------------------------- the names
 
 RECIPES = {
@@ -172,6 +183,14 @@ RECIPES = {
         partial(Transformer, width=64, layers=8, heads=2),
         full=Schedule(64, decaying_rate, 457),
         short=Schedule(8, partial(falling_rate, highest=2e-3)),
+    ),
+    "pixelcnn-small": small_autoregressive(
+        "PixelCNN, 10 layers of width 32", partial(PixelCNN, width=32, layers=10), epochs=1
+    ),
+    "transformer-patches": small_autoregressive(
+        "Transformer on patches of 2 × 2, 4 layers of width 64",
+        partial(PatchTransformer, width=64, layers=4, heads=4),
+        epochs=2,
     ),
     "vae-1-digits": small_vae(elbo, k=1),
     "iwae-5-digits": small_vae(iwae, k=5),

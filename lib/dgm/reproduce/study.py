@@ -33,7 +33,9 @@ class Study:
         updates: of each step.
         every: updates between two points of a curve, of which the first is not at the start.
         seeds: how many; they are 0, 1, ...
-        binarize: as for `data.Split.batches`.
+        binarize: how the training images are made binary, as in `Split.batches`.
+        held_back: so many of the last training examples are left out, for `measure` to validate on.
+        weights: whether those of the models are kept.
     """
 
     model: str
@@ -47,6 +49,8 @@ class Study:
     every: int
     seeds: int = 5
     binarize: str | None = None
+    held_back: int = 0
+    weights: bool = True
     folder: ClassVar[str] = ""
 
     def plan(self, budget: float | None) -> dict:
@@ -89,7 +93,7 @@ class Study:
             **spent(*everything),
             "settings": settings,
         }
-        return record, models
+        return record, models if self.weights else {}
 
     def summary(self, record: dict) -> str:
         """The figures at the end, mean and standard deviation over seeds."""
@@ -124,7 +128,10 @@ class Study:
         return self.kept(self.start(setting, 0, shape))
 
     def batches(self, dataset: data.Dataset) -> data.Batches:
-        return dataset.train.batches(self.batch_size, binarize=self.binarize, drop_last=True)
+        train = dataset.train
+        if self.held_back:
+            train = train.select(torch.arange(len(train) - self.held_back, device=train.y.device))
+        return train.batches(self.batch_size, binarize=self.binarize, drop_last=True)
 
     def watch(self, step: Step, dataset: data.Dataset) -> dict[str, float]:
         """What is measured of the models in a step; training does not notice."""

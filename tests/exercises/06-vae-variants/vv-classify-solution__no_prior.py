@@ -1,2 +1,4 @@
-def class_probabilities(bounds, prior):
-    return bounds.softmax(1)
+def classify(log_w, prior):
+    bounds = log_w.logsumexp(0) - math.log(len(log_w))
+    joint = bounds
+    return joint.softmax(1), joint.logsumexp(1)

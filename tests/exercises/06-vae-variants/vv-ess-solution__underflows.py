@@ -1,3 +1,4 @@
-def effective_sample_size(log_w):
-    w = log_w.exp()
-    return w.sum(0).square() / w.square().sum(0)
+def bound_and_size(log_w, k):
+    groups = log_w.unflatten(0, (-1, k))
+    bound = groups.exp().mean(1).log().mean(0)
+    return bound, 1 / log_w.softmax(0).square().sum(0)

@@ -1,0 +1,2 @@
+def full_kl(mu, L):
+    return torch.zeros(len(mu), dtype=mu.dtype)

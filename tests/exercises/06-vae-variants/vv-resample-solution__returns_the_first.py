@@ -1,0 +1,2 @@
+def resample(z, log_w):
+    return z[0]

@@ -1,2 +1,0 @@
-def weighted_vote(log_w):
-    return (log_w.softmax(0) * log_w).sum(0)

@@ -1,0 +1,3 @@
+def images_needed(log_p, log_q, z):
+    difference = log_p - log_q
+    return math.ceil((z * difference.std(unbiased=False) / difference.mean()) ** 2)
