@@ -348,7 +348,7 @@ SETTINGS = {
     "few-labels-mnist-mlp": Setting(
         "mnist", size={"hidden": (256,)}, latent=32, batch_size=64, labelled=16, rate=3e-3, **MLP
     ),
-    # M1+M2 and what it is to beat, long enough to see it win: chapter 07 opens with it.
+    # M1+M2 and what it is to beat, trained longer than in the comparison of all methods.
     "few-labels-mnist-stacked": Setting(
         "mnist",
         size={"hidden": (128,)},
