@@ -29,10 +29,6 @@ from dgm.assignment.chapter import (
 HERE = Path(__file__).parent
 BOOK = HERE.parents[1] / "book"
 
-# Chapters of which a wrong answer may still get past the visible tests or the hidden ones, or whose
-# exercises are in no order. Take off the list what has been rewritten: a test sees to it.
-NOT_YET = set()
-
 read = cache(lambda name: read_chapter(name, BOOK))
 EXERCISES = [(name, e.label) for name in chapters(BOOK) for e in select(read(name))]
 every_exercise = pytest.mark.parametrize(("name", "label"), EXERCISES)
@@ -168,19 +164,13 @@ def breaches(name: str) -> Iterator[str]:
         yield from survivors(read(name).setup, e, wrong)
 
 
-@pytest.mark.parametrize("name", sorted(set(chapters(BOOK)) - NOT_YET))
+@pytest.mark.parametrize("name", chapters(BOOK))
 def test_the_exercises_of_a_chapter_follow_the_rule(name):
     assert list(breaches(name)) == []
 
 
-@pytest.mark.parametrize("name", sorted(NOT_YET))
-def test_a_chapter_that_follows_the_rule_leaves_the_list(name):
-    assert next(breaches(name), None), f"take {name} off NOT_YET"
-
-
 @every_exercise
-def test_enough_answers_are_known(name, label):
-    assert len(mistakes(name, label, HERE)) >= 2
+def test_another_correct_answer_is_known(name, label):
     assert len(alternatives(name, label, HERE)) >= 1
 
 
