@@ -118,7 +118,8 @@ def test_kept_weights_are_small_and_float16():
         states = read_models(file)
         assert load(file.stem)["weights"] == "float16"
         for state in states.values():
-            assert {value.dtype for value in state.values()} == {torch.float16}
+            weights_of = [value for value in state.values() if value.is_floating_point()]
+            assert {value.dtype for value in weights_of} == {torch.float16}  # others are indices
             assert sum(value.nbytes for value in state.values()) <= KEPT
 
 
