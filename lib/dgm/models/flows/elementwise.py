@@ -42,7 +42,7 @@ class Affine:
 
     >>> z, log_slope = Affine()(torch.tensor([3.0]), torch.tensor([[1.0, 0.5]]))
     >>> z, log_slope
-    (tensor([1.2206]), tensor([-0.4955]))
+    (tensor([1.2186]), tensor([-0.4954]))
     """
 
     parameters = 2
