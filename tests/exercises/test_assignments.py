@@ -41,8 +41,8 @@ def read(path):
 
 @pytest.mark.parametrize("name", chapters(BOOK))
 def test_solutions_get_full_marks_and_stubs_none(name, tmp_path):
-    """Generate, hand in, grade. All of it takes less than four times what the set-up takes, whose
-    imports take two seconds or three: less than ten."""
+    """Generate, hand in, grade. All of it, the exercise that trains included, takes less than ten
+    times the CPU time of the set-up, whose imports take two seconds or three: half a minute."""
     student, _ = make(name, tmp_path)
     solved = read(tmp_path / "source" / name / f"{name}.ipynb")
     names = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in solved.cells]
@@ -59,7 +59,7 @@ def test_solutions_get_full_marks_and_stubs_none(name, tmp_path):
     full = sum(e.points for e in select(read_chapter(name, BOOK)))
     assert marks == {"solved": full, "unsolved": 0}
     graded = {who: read(tmp_path / "autograded" / who / name / f"{name}.ipynb") for who in marks}
-    assert 1 < float(graded["solved"].cells[-1].outputs[0].text) < 4
+    assert 1 < float(graded["solved"].cells[-1].outputs[0].text) < 10
     stopped = [o for c in graded["unsolved"].cells for o in c.get("outputs", []) if "ename" in o]
     assert stopped[0].ename == "NotImplementedError", "the set-up runs, the first stub stops"
 
