@@ -62,11 +62,13 @@ class MaskedAutoregressive(Layer):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """D passes: each knows one coordinate more. What is not known yet is zero."""
         check_shape(z, self.shape)
-        x = torch.zeros_like(z)
-        for degree in range(1, len(self.order) + 1):
-            new, log_slope = self.by.inverse(z, self.network(x, context))
-            x = torch.where(self.network.degree <= degree, new, 0.0)
-        return x, log_slope.sum(-1)
+        x, log_det = torch.zeros_like(z), 0.0
+        for degree, j in enumerate(self.order, 1):
+            params = self.network(x, context)[..., j, :]
+            x_j, log_slope = self.by.inverse(z[..., j], params)
+            x = torch.where(self.network.degree == degree, x_j[..., None], x)
+            log_det = log_det + log_slope  # (...)
+        return x, log_det
 
 
 class MaskedNetwork(nn.Module):
