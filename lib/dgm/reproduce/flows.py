@@ -19,7 +19,7 @@ from .recipe import Recipe, Schedule
 TRAINING, WEIGHTED, DRAWS = 2000, 500, 16  # images, test images of a tighter bound, its draws
 
 
-def spline_flow(levels: int = 256, width: int = 24, bins: int = 10, epochs: int = 2) -> Recipe:
+def spline_flow(levels: int = 256, width: int = 24, bins: int = 10, epochs: int = 1) -> Recipe:
     """Convolutional spline couplings at two scales, eight in all, under uniform dequantisation.
 
     Source: Durkan et al. (2019), arXiv:1906.04032, with the scales of Dinh et al. (2017),
