@@ -1,5 +1,5 @@
-"""A flow of grey levels: convolutional splines on all 256 levels of MNIST, for a chapter to draw
-from, and a line of the scoreboard."""
+"""Flows: three kinds in the plane, where the divergence is a sum, and one of MNIST's grey levels,
+for a chapter to draw from and a line of the scoreboard."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,13 +10,63 @@ from torch import Tensor
 from .. import data
 from ..evaluate import bits_per_dimension, importance_weighted, mean_and_error
 from ..models import Dequantised, Flow
-from ..objectives import elbo
+from ..objectives import elbo, log_likelihood
 from ..train import Step
 from .at_scale import EXAMPLES, packed
 from .parts import falling_rate, scheduled_step
 from .recipe import Recipe, Schedule
+from .study import Study
 
 TRAINING, WEIGHTED, DRAWS = 2000, 500, 16  # images, test images of a tighter bound, its draws
+UPDATES = 1500  # in the plane
+STEP, NEAR = 0.04, 4  # side of a square; standard deviations within which a point is near a mode
+
+# ---------------------------------------------------------------- in the plane
+
+
+def in_the_plane(toy: str, splines: int) -> Study:
+    """Affine couplings, masked autoregressive layers and spline couplings, on points drawn once."""
+    kinds = {
+        "8 affine couplings": partial(Flow.coupling, layers=8),
+        "5 autoregressive": partial(Flow.autoregressive, layers=5),
+        f"{splines} spline couplings": partial(Flow.spline, layers=splines),
+    }
+
+    def start(kind: Callable[..., Flow], shape: tuple[int, ...]) -> Step:
+        rate = partial(falling_rate, steps=UPDATES, highest=5e-3)
+        return scheduled_step(kind(shape), log_likelihood, rate, torch.optim.Adam)
+
+    return Study(
+        model="flows with networks of 64-64 units, maximum likelihood, Adam at 0.005, falling",
+        dataset=toy,
+        settings={name: partial(start, kind) for name, kind in kinds.items()},
+        watched=("model",),
+        measure=divergence,
+        measured="KL(data || model) in nats and mass far from all modes, sums over squares of 0.04",
+        batch_size=200,
+        updates=UPDATES,
+        every=150,
+        seeds=3,
+    )
+
+
+@torch.no_grad()
+def divergence(model: Flow, dataset: data.Dataset) -> dict[str, float]:
+    """KL(p_data || p_theta), and the mass that p_theta has far from all modes of the data."""
+    side = torch.arange(-1.8, 1.8 + STEP / 2, STEP, device=dataset.train.x.device)
+    x = torch.cartesian_prod(side, side)
+    modes = dataset.density.component_distribution
+    distance = (x[:, None] - modes.mean).norm(dim=2).min(1).values
+    near = distance < NEAR * modes.stddev.max()
+    log_p, log_q = dataset.density.log_prob(x[near]), model.log_prob(x[near])
+    ratio = log_p.exp() * (log_p - log_q)
+    return {
+        "KL": STEP**2 * ratio.sum().item(),
+        "mass far from modes": 1 - STEP**2 * log_q.exp().sum().item(),
+    }
+
+
+# ---------------------------------------------------------------- grey levels
 
 
 def spline_flow(levels: int = 256, width: int = 24, bins: int = 10, epochs: int = 1) -> Recipe:
@@ -72,4 +122,8 @@ def bounds(model: Dequantised, x: Tensor) -> Tensor:
     return torch.cat([elbo(model, part) for part in x.split(100)])
 
 
-FLOWS = {"spline-flow": spline_flow()}
+FLOWS = {
+    "spline-flow": spline_flow(),
+    "flows-moons": in_the_plane("moons", splines=2),
+    "flows-ring": in_the_plane("ring", splines=4),
+}
