@@ -490,20 +490,6 @@ def test_a_flow_trains():
     assert first < -9 and last > -1.6
 
 
-def test_the_same_spline_as_zukos():
-    zuko = pytest.importorskip("zuko")
-    by = Spline(6)
-    params = torch.randn(9, by.parameters, dtype=torch.float64)
-    x = 2 * torch.randn(9, dtype=torch.float64)
-    theirs = zuko.transforms.MonotonicRQSTransform(
-        torch.zeros(9, 6), torch.zeros(9, 6), torch.zeros(9, 5), bound=3.0
-    )
-    theirs.horizontal, theirs.vertical, theirs.derivatives = by.knots(params)
-    z, log_slope = by(x, params)
-    torch.testing.assert_close(theirs(x), z)
-    torch.testing.assert_close(theirs.log_abs_det_jacobian(x, z), log_slope)
-
-
 def test_affine_is_what_it_says():
     x, params = torch.randn(5).double(), torch.randn(5, 2).double()
     z, log_slope = Affine()(x, params)
