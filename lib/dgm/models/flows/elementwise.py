@@ -19,6 +19,8 @@ from ...checks import integer
 class Additive:
     """x = z + t: it moves and does not stretch.
 
+    Equation: eq-nice
+
     Source: Dinh, Krueger and Bengio (2015), arXiv:1410.8516, NICE.
     """
 
@@ -156,6 +158,8 @@ def rational_quadratic(
 
     Returns:
         (g(x), log g'(x)), or for `inverse` the x with g(x) = `x` and minus its log g'.
+
+    Equation: def-spline, eq-spline
 
     Source: Durkan et al. (2019), arXiv:1906.04032, equations 4 to 8.
 

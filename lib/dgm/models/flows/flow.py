@@ -50,6 +50,8 @@ class Flow(nn.Module):
             the methods: x of another shape or type, labels that are missing or none of the model's;
             the layers do not put out vectors of D.
 
+    Equation: def-flow
+
     Source: Rezende and Mohamed (2015), arXiv:1505.05770; Papamakarios, Nalisnick, Rezende, Mohamed
     and Lakshminarayanan (2021), arXiv:1912.02762, Normalizing Flows for Probabilistic Modeling and
     Inference.
@@ -89,7 +91,10 @@ class Flow(nn.Module):
         return heads.Flowed(base, self.layers, context, self.shape, support)
 
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """log p(x), or log p(x | y), in nats: (..., *shape), labels (...) -> (...)."""
+        """log p(x), or log p(x | y), in nats: (..., *shape), labels (...) -> (...).
+
+        Equation: eq-flow-density
+        """
         z, log_det = self._to_code(x, y)
         return self.base().log_prob(z) + log_det
 
