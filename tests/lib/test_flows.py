@@ -103,6 +103,8 @@ def test_labels_go_there_and_back(make):
 def test_points_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"x: got shape \(6, 2\), expected \(..., 3\)"):
         Flow.coupling(3).log_prob(torch.randn(6, 2))
+    with pytest.raises(ValueError, match="x: got torch.float64"):
+        Flow.coupling(3).log_prob(torch.zeros(6, 3).double())
 
 
 def test_layers_end_in_vectors():
@@ -138,6 +140,22 @@ def test_a_posterior_that_flows():
     points = torch.cartesian_prod(t, t)[:, None]  # (401^2, 1, 2), for each of two x
     mass = model.posterior(x[:2]).log_prob(points).exp().sum(0) * (t[1] - t[0]) ** 2
     torch.testing.assert_close(mass, torch.ones(2).double(), rtol=0, atol=5e-3)
+
+
+def test_a_fresh_posterior_is_a_diagonal_normal():
+    """Whatever it is told; and its steps turn the order in which they draw."""
+    head, features = InverseAutoregressive(5, 3, steps=3), torch.randn(4, 5)
+    q, z = head(features), torch.randn(4, 3)
+    torch.testing.assert_close(q.log_prob(z), q.base.log_prob(z))
+    orders = [step.layer.order for step in head.layers]
+    assert orders == [[0, 1, 2], [2, 1, 0], [0, 1, 2]]
+
+
+def test_what_cannot_flow():
+    with pytest.raises(ValueError, match=r"latent: got \(2, 2\), expected the size of a vector"):
+        InverseAutoregressive(5, (2, 2))
+    with pytest.raises(ValueError, match=r"base: got event shape \(\), expected vectors"):
+        heads.Flowed(D.Normal(0.0, 1.0), Composition([]))
 
 
 def test_the_last_draw_takes_no_pass():
@@ -252,6 +270,7 @@ def test_noise_that_is_learned_is_a_density_on_the_cell():
     v = torch.linspace(0, 1, 4001, dtype=torch.float64)[1:] - 1.25e-4
     p = q.log_prob(v[:, None, None]).exp().sum(0) / 4000
     torch.testing.assert_close(p, torch.ones(4).double(), rtol=0, atol=1e-3)
+    assert q.log_prob(torch.tensor([[0.1]]).double()).isinf().tolist() == [False, True, True, True]
     draws = q.rsample((1000,))
     assert ((draws * 4).floor() == torch.arange(4)[:, None]).all()
     torch.testing.assert_close(q.log_prob(draws), q.log_prob(draws.clone()))
