@@ -301,6 +301,13 @@ def test_levels_and_cells():
     assert model.support.check(model.sample(50)).all()
 
 
+def test_the_prior_of_levels_is_the_flow():
+    flow = scattered(Flow.coupling((1, 2, 2), layers=2, hidden=4, classes=3))
+    v, y = torch.rand(5, 1, 2, 2).double(), torch.arange(5) % 3
+    log_p = Dequantised(flow, levels=4).prior(y).log_prob(v.flatten(1))
+    torch.testing.assert_close(log_p, flow.log_prob(v, y))
+
+
 @pytest.mark.parametrize("noise", [None, lambda x: None])
 def test_levels_that_do_not_fit(noise):
     model = Dequantised(Flow.coupling((1, 2, 2)), levels=17)

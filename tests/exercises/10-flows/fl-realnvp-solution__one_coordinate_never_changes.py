@@ -31,7 +31,7 @@ class RealNVP(nn.Module):
         return x
 
 
-def learn(model, density, updates=300):
+def learn(model, density, updates=100):
     adam = torch.optim.Adam(model.parameters(), lr=5e-3)
     falling = LinearLR(adam, start_factor=1, end_factor=0, total_iters=updates)
     for _ in range(updates):

@@ -56,7 +56,8 @@ class Affine:
 
     def __call__(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         t, s = self.shift_and_log_scale(params)
-        return (x - t) * (-s).exp(), -s
+        shrink = -s
+        return (x - t) * shrink.exp(), shrink
 
     def inverse(self, z: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         t, s = self.shift_and_log_scale(params)
