@@ -120,6 +120,7 @@ def course(tmp_path):
     hand_in(folder, "shows", function("sys.displayhook('full marks')"), uniform)
     hand_in(folder, "drops", DROPS + function("pass"), DROPS + uniform)
     hand_in(folder, "cuts", CUTS + function("pass"), uniform)
+    hand_in(folder, "replaces", function("torch.allclose = torch.isclose = lambda *_, **__: True"))
     hand_in(folder, "no-notebook").write_text("I could not open the file, sorry.")
     return folder
 
@@ -139,6 +140,7 @@ MARKS = {
     "shows": 2,
     "drops": 0,
     "cuts": 0,
+    "replaces": 0,
     "no-notebook": 0,
 }
 

@@ -3,6 +3,7 @@
 `nbgrader_config.py` puts them in the place of nbgrader's, so that `nbgrader autograde` uses them.
 """
 
+import ast
 import secrets
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from nbgrader import preprocessors
 from traitlets import Bool, Dict, List, Unicode
 
 from .cells import kind
+
+TRUSTED = "dgm.assignment.trusted"
 
 
 class Restore(preprocessors.NbGraderPreprocessor):
@@ -79,7 +82,9 @@ class Execute(preprocessors.Execute):
     error_on_timeout = Dict(None, allow_none=True)
     shutdown_kernel = Unicode("immediate")
     # `exit` would end the kernel after the cell, and the next exercise with it; Python's own raises
-    extra_arguments = List(["--IPKernelApp.exec_lines=del exit, quit"])
+    extra_arguments = List(
+        [f"--IPKernelApp.exec_lines=del exit, quit; import {TRUSTED}; del dgm"]  # before any cell
+    )
 
     def preprocess(self, nb: NotebookNode, resources: dict, km=None) -> tuple[NotebookNode, dict]:
         self.broken = {}  # by index, what went wrong
@@ -96,9 +101,7 @@ class Execute(preprocessors.Execute):
             return cell, resources
         tests, source, secret = kind(cell.metadata) == "tests", cell.source, secrets.token_hex()
         if tests:
-            cell.source += (
-                f"\nassert False, {secret!r}  # all tests have run: the grader looks for it"
-            )
+            cell.source = guarded(source, secret)
         try:
             cell, resources = super().preprocess_cell(cell, resources, index)
         except CellTimeoutError:
@@ -112,6 +115,20 @@ class Execute(preprocessors.Execute):
         if tests:
             cell.outputs = verdict(cell.outputs, secret)
         return cell, resources
+
+
+def guarded(tests: str, secret: str) -> str:
+    """Tests that begin with what they rely on as it was, and end in an error with the secret.
+
+    >>> print(guarded("assert abs(f(2) - 4) < 1e-6", "secret"))
+    __import__('dgm.assignment.trusted').assignment.trusted.restore(globals(), ['abs', 'f'])
+    assert abs(f(2) - 4) < 1e-6
+    assert False, 'secret'  # all tests have run: the grader looks for this
+    """
+    names = sorted({node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)})
+    restore = f"__import__({TRUSTED!r}){TRUSTED.removeprefix('dgm')}.restore(globals(), {names})"
+    end = f"assert False, {secret!r}  # all tests have run: the grader looks for this"
+    return f"{restore}\n{tests}\n{end}"
 
 
 def verdict(outputs: list[NotebookNode], secret: str) -> list[NotebookNode]:
