@@ -8,7 +8,6 @@ knows of it can undo it.
 
 import builtins
 import math
-import sys
 from collections.abc import Iterable
 from functools import wraps
 from types import FunctionType
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 OWNERS = (builtins, math, torch, torch.linalg, torch.special, nn.functional, Tensor)
+MODULES = {"math": math, "torch": torch}
 KEPT = [
     # of modules, what is public: the rest may be their state
     (owner, {k: v for k, v in vars(owner).items() if owner is Tensor or not k.startswith("_")})
@@ -41,8 +41,8 @@ def restore(namespace: dict, names: Iterable[str]) -> None:
                 delattr(owner, name)
     for name in names:
         value = namespace.get(name)
-        if name in ("torch", "math"):
-            namespace[name] = sys.modules[name]
+        if name in MODULES:
+            namespace[name] = MODULES[name]
         elif hasattr(builtins, name):
             namespace.pop(name, None)
         elif isinstance(value, FunctionType) and value.__module__ == "__main__":

@@ -103,9 +103,8 @@ def fit(
         ValueError: bad arguments, no batches, data that cannot be the model's (what an objective
             would make of x first belongs into the batches), a checkpoint that does not fit, or a
             step of several processes that is no `gradient_step`.
-        FloatingPointError: a metric is not finite, or in the end a parameter; the message names it
-            and the step, and says what is known of the cause. The last checkpoint is left as it
-            was.
+        FloatingPointError: a metric or, in the end, a parameter is not finite; the message says
+            which, when, and what is known of the cause. The last checkpoint is left as it was.
         OSError: the checkpoint cannot be read, or could not be written, which is tried before the
             first epoch.
         RuntimeError: of several processes, another one is lost. If one is told to end, by Ctrl-C
