@@ -121,6 +121,7 @@ def course(tmp_path):
     hand_in(folder, "drops", DROPS + function("pass"), DROPS + uniform)
     hand_in(folder, "cuts", CUTS + function("pass"), uniform)
     hand_in(folder, "replaces", function("torch.allclose = torch.isclose = lambda *_, **__: True"))
+    hand_in(folder, "brings", right, uniform).with_name("torch.py").write_text("raise SystemExit")
     hand_in(folder, "no-notebook").write_text("I could not open the file, sorry.")
     return folder
 
@@ -141,6 +142,7 @@ MARKS = {
     "drops": 0,
     "cuts": 0,
     "replaces": 0,
+    "brings": 4,
     "no-notebook": 0,
 }
 
