@@ -71,9 +71,8 @@ def load(name: str, folder: Path) -> dict[str, np.ndarray]:
 
 def _read_or_download(dataset: type, folder: Path) -> dict[str, np.ndarray]:
     try:
-        arrays = _read(
-            dataset, folder
-        )  # all there: nothing is written, the folder may be read-only
+        # if all is there, nothing is written: the folder may be read-only
+        arrays = _read(dataset, folder)
         _say_what_differs(dataset, folder)
         return arrays
     except (PermissionError, MemoryError):  # nothing is wrong with the files

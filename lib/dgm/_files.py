@@ -43,9 +43,7 @@ def whole(path: Path) -> Iterator[Path]:
     with beside(path) as temporary:
         yield temporary
         with temporary.open("rb+") as file:
-            os.fsync(
-                file.fileno()
-            )  # or a crash of the machine could leave the name without content
+            os.fsync(file.fileno())  # or a crash of the machine may leave a name without content
         os.replace(temporary, path)
 
 
