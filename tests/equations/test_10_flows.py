@@ -192,7 +192,7 @@ def test_the_divergence_is_the_same_in_data_and_in_codes():
     flow, data = plane_flow(), mixture()
     codes = heads.Flowed(data, Inverse(flow.layers))
     x, dx = plane(7, 300)
-    z, dz = plane(12, 400)
+    z, dz = plane(24, 500)
     log_p, log_q = data.log_prob(x), codes.log_prob(z)
     in_x = (log_p.exp() * (log_p - flow.log_prob(x))).sum() * dx
     in_z = (log_q.exp() * (log_q - log_normal(z).sum(-1))).sum() * dz
