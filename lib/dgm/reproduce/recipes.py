@@ -214,7 +214,7 @@ RECIPES = {
             betas=(0.0, 0.9),
             architecture=Convolution(width=16),
         ),
-        full=Schedule(96, partial(falling_rate, highest=1e-3), 20),  # a quarter of an hour
+        full=Schedule(96, partial(falling_rate, highest=1e-3), 10),
     ),
     "vae-means": vae_means(),
 }
