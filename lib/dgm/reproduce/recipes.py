@@ -78,7 +78,7 @@ def vae(
 def small_vae(bound: Callable, k: int) -> Recipe:
     """The same, smaller, for the digits, which takes minutes. Nobody has published a figure."""
     full = Schedule(100, partial(falling_rate, highest=2e-3), 500)
-    return dataclasses.replace(vae(bound, k, "digits", (64, 100, 100, 20)), full=full)
+    return dataclasses.replace(vae(bound, k, "digits", (64, 100, 100, 20)), full=full, seeds=3)
 
 
 def two_layer_vae(
