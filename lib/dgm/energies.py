@@ -16,7 +16,13 @@ from torch import Tensor
 from .checks import check_examples, integer, one_each, positive
 from .protocols import given
 
-__all__ = ["grid_log_partition", "grid_points", "log_density", "score"]
+__all__ = [
+    "grid_log_partition",
+    "grid_points",
+    "log_density",
+    "log_density_and_score",
+    "score",
+]
 
 
 def log_density(model, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -53,13 +59,24 @@ def score(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     >>> score(Normal(0.0, 2.0), torch.tensor([4.0]))
     tensor([-1.])
     """
+    return log_density_and_score(model, x, y)[1]
+
+
+def log_density_and_score(model, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    r"""Both `log_density` and `score` at the price of the latter: (B,), (B, *event)."""
+    check_examples(model, x, y)
     if getattr(getattr(model, "support", None), "is_discrete", False):
         raise ValueError(
             f"model: got a {type(model).__name__} of discrete events ({model.support}), which has "
             "no score; expected a density"
         )
-    # no example's log-density depends on another's x: the slope of the sum holds each one's own
-    return torch.func.grad(lambda x: log_density(model, x, y).sum())(x)
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        log_p = log_density(model, x, y)  # (B,)
+        # no example's log-density depends on another's x: the slope of the sum has each one's own
+        (slope,) = torch.autograd.grad(log_p.sum(), x, create_graph=again)
+    return (log_p if again else log_p.detach()), slope
 
 
 def grid_points(box: float = 3.0, cells: int = 128, like: Tensor | None = None) -> Tensor:

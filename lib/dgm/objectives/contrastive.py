@@ -105,6 +105,7 @@ def noise_contrastive(
     >>> noise_contrastive(EnergyNetwork.fourier((2,)), torch.randn(5, 2), noise=noise).shape
     torch.Size([5])
     """
+    check_examples(model, x, y)
     ratio = integer("ratio", ratio)
     n = len(x) * ratio
     fake = noise.sample((n,) if isinstance(noise, Distribution) else n).detach()  # (B nu, *event)
@@ -133,5 +134,4 @@ def _log_prob(model, x: Tensor, y: Tensor | None) -> Tensor:
             f"model: got {type(model).__name__}, expected one with log_normaliser, the constant "
             "that the estimation learns, or with log_prob"
         )
-    check_examples(model, x, y)
     return one_each(model.log_prob(x, **given(model, y)), x, "model: log_prob")

@@ -42,11 +42,15 @@ def score_matching(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     >>> score_matching(Normal(0.0, 1.0), torch.tensor([0.0, 2.0]))
     tensor([ 1., -1.])
     """
-    slope, pull = torch.func.vjp(lambda x: score(model, x, y), x)  # (B, *event)
-    d = slope[0].numel()
-    unit = torch.eye(d, dtype=x.dtype, device=x.device)  # the D directions
-    unit = unit.reshape(d, 1, *x.shape[1:]).expand(d, *x.shape)  # (D, B, *event)
-    (rows,) = torch.func.vmap(pull)(unit)  # (D, B, *event): row i of every example's Jacobian
+    check_examples(model, x, y)
+    with torch.enable_grad():
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        slope = score(model, x, y)  # (B, *event)
+        d = slope[0].numel()
+        unit = torch.eye(d, dtype=x.dtype, device=x.device)  # the D directions
+        unit = unit.reshape(d, 1, *x.shape[1:]).expand(d, *x.shape)  # (D, B, *event)
+        # (D, B, *event): row i of every example's Jacobian
+        (rows,) = torch.autograd.grad(slope, x, unit, create_graph=True, is_grads_batched=True)
     trace = (rows * unit).reshape(d, len(x), d).sum((0, 2))  # (B,), of its diagonal
     return -0.5 * _square(slope) - trace
 
@@ -75,13 +79,17 @@ def sliced_score_matching(model, x: Tensor, y: Tensor | None = None, k: int = 1)
     >>> sliced_score_matching(Normal(0.0, 1.0), torch.tensor([0.0, 2.0]))
     tensor([ 1., -1.])
     """
+    check_examples(model, x, y)
     k = integer("k", k)
-    slope, pull = torch.func.vjp(lambda x: score(model, x, y), x)  # (B, *event)
-    trace = torch.zeros_like(slope[(slice(None), *[0] * (x.dim() - 1))])  # (B,)
-    for _ in range(k):
-        v = torch.randint_like(x, 2) * 2 - 1  # (B, *event), signs
-        (pulled,) = pull(v)  # (B, *event), v^T times the Jacobian
-        trace = trace + (pulled * v).reshape(len(x), -1).sum(1) / k
+    traces = []
+    with torch.enable_grad():
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        slope = score(model, x, y)  # (B, *event)
+        for _ in range(k):
+            v = 2.0 * torch.randint_like(x, 2) - 1  # (B, *event), signs
+            (pulled,) = torch.autograd.grad(slope, x, v, create_graph=True)  # v^T times Jacobian
+            traces.append((pulled * v).reshape(len(x), -1).sum(1))  # (B,)
+    trace = torch.stack(traces).mean(0)
     return -0.5 * _square(slope) - trace
 
 

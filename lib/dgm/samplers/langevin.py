@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..checks import check_finite, integer, positive, readable
-from ..energies import log_density, score
+from ..energies import log_density_and_score, score
 
 
 @torch.no_grad()
@@ -148,7 +148,7 @@ def mala_log_acceptance(here: Place, there: Place, step: float) -> Tensor:
 
 
 def _at(model, x: Tensor, y: Tensor | None) -> Place:
-    return Place(x, log_density(model, x, y), score(model, x, y))
+    return Place(x, *log_density_and_score(model, x, y))
 
 
 def _started(model, x: Tensor, y: Tensor | None) -> Place:
