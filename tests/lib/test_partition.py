@@ -237,7 +237,7 @@ def test_the_path_of_a_decoder():
 def test_log_p_of_a_decoder_between_its_bounds():
     vae, p_x, posterior = linear_vae()
     x = p_x.sample((3,))
-    path, betas = DecoderPath(vae, x, step=0.1), torch.linspace(0, 1, 31)
+    path, betas = DecoderPath(vae, x, step=0.4), torch.linspace(0, 1, 31)
     log_w = ais(path, betas, chains=400)
     assert log_w.shape == (400, 3) and not log_w.requires_grad
     assert standard_errors_off((log_w - p_x.log_prob(x)).exp(), 1.0) < 4
@@ -246,7 +246,7 @@ def test_log_p_of_a_decoder_between_its_bounds():
     low, high, low_error, high_error = sandwich(log_w, log_v)
     assert (low < p_x.log_prob(x) + 4 * low_error).all()
     assert (high > p_x.log_prob(x) - 4 * high_error).all()
-    assert (high - low < 1).all()
+    assert (high - low < 2).all()
     torch.testing.assert_close(logmeanexp(log_w), p_x.log_prob(x), rtol=0, atol=0.3)
 
 

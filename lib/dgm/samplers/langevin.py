@@ -77,8 +77,7 @@ def mala(model, x: Tensor, steps: int = 1, y: Tensor | None = None, step: float 
     Raises:
         ValueError: as `langevin`, but for chains that run off: these moves are refused.
 
-    Source: Roberts and Tweedie (1996), doi:10.2307/3318418; Besag (1994), in the discussion of
-    Grenander and Miller (1994), doi:10.1111/j.2517-6161.1994.tb02000.x.
+    Source: Roberts and Tweedie (1996), doi:10.2307/3318418.
 
     >>> from torch.distributions import Normal
     >>> x = mala(Normal(0.0, 1.0), torch.randn(10_000), steps=50, step=2.0)
