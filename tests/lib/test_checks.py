@@ -50,6 +50,7 @@ ASKED = {
         "EnergyNetwork.mlp",
         partial(objectives.contrastive_divergence, sampler=samplers.mala),
     ),
+    "noise_contrastive": ("EnergyNetwork.mlp", EVERY["EnergyNetwork.mlp"].objective),
     "score_matching": ("EnergyNetwork.mlp", objectives.score_matching),
     "sliced_score_matching": ("EnergyNetwork.mlp", objectives.sliced_score_matching),
     "denoising_score_matching": ("EnergyNetwork.mlp", objectives.denoising_score_matching),
