@@ -154,7 +154,7 @@ class Noised:
 
     def at(self, sigma: float) -> MixtureSameFamily:
         r"""$p_\sigma$ as a distribution of its own, for one noise level."""
-        deviation = (self.variance + _level(sigma) ** 2).sqrt()
+        deviation = (self.variance + self._level(sigma) ** 2).sqrt()
         parts = Independent(Normal(self.mean, deviation), 1)
         return MixtureSameFamily(Categorical(logits=self.log_weights), parts)
 
@@ -174,8 +174,8 @@ class Noised:
         r"""$\mathbb E[x \mid \tilde x] = \tilde x + \sigma^2 \nabla \log p_\sigma(\tilde x)$
         (Tweedie's formula): (B, D) -> (B, D).
         """
-        sigma = _level(sigma)
-        return x + sigma.square().reshape(-1, 1).to(x) * self.score(x, sigma)
+        level = self._level(sigma)
+        return x + level.square().reshape(-1, 1) * self.score(x, level)
 
     def _log_joint(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """log of p(k) p(x | k): (B, D) -> (B, K)."""
@@ -185,15 +185,16 @@ class Noised:
 
     def _variance(self, sigma: float | Tensor) -> Tensor:
         """(1, K, D), or (B, K, D) for as many noise levels."""
-        return self.variance + _level(sigma).square().reshape(-1, 1, 1).to(self.variance)
+        return self.variance + self._level(sigma).square().reshape(-1, 1, 1)
 
-
-def _level(sigma: float | Tensor) -> Tensor:
-    """A noise level, zero for no noise, or one per point, as a tensor."""
-    level = torch.as_tensor(sigma)
-    if level.dim() > 1 or (readable(level) and not (level >= 0).all()):
-        raise ValueError(f"sigma: got {sigma!r}, expected a number, or one per point, 0 or more")
-    return level
+    def _level(self, sigma: float | Tensor) -> Tensor:
+        """A noise level, zero for no noise, or one per point, as a tensor."""
+        level = torch.as_tensor(sigma, dtype=self.mean.dtype, device=self.mean.device)
+        if level.dim() > 1 or (readable(level) and not (level >= 0).all()):
+            raise ValueError(
+                f"sigma: got {sigma!r}, expected a number, or one per point, 0 or more"
+            )
+        return level
 
 
 def _count(n: int) -> Tensor:
