@@ -72,6 +72,7 @@ def frequencies(x):
 
 def test_a_move_of_an_rbm_draws_from_its_kernel():
     rbm, beta, n = random_rbm(), 0.4, 20_000
+    rbm.weight.data *= 3  # so that it matters which hidden units are on
     data = torch.tensor([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     path = RBMPath(rbm, data)
     p = kernel(intermediate(rbm, path.base, beta))[5]
