@@ -4,8 +4,6 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .._device import device
+from .._files import whole
 
 RECORDS, RUNS = Path("book/records"), Path("runs")
 KEPT = 500_000  # bytes: the weights of a model that takes no more are kept
@@ -125,15 +124,3 @@ def is_kept(model: nn.Module) -> bool:
     (True, False)
     """
     return sum(value.nbytes for value in halved(model.state_dict()).values()) <= KEPT
-
-
-@contextmanager
-def whole(file: Path) -> Iterator[Path]:
-    """A temporary file, which takes the place of the old one if nothing went wrong."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(file.name + ".part")
-    try:
-        yield temporary
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
