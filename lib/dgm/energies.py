@@ -56,7 +56,7 @@ def score(model, x: Tensor, y: Tensor | None = None) -> Tensor:
         ValueError: as `log_density`, or the events are discrete: there is no slope between bits.
 
     >>> from torch.distributions import Normal
-    >>> score(Normal(0.0, 2.0), torch.tensor([4.0]))
+    >>> score(Normal(0.0, 2.0), torch.tensor([4.0])).detach()
     tensor([-1.])
     """
     return log_density_and_score(model, x, y)[1]

@@ -39,7 +39,7 @@ def score_matching(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     theorem 1.
 
     >>> from torch.distributions import Normal
-    >>> score_matching(Normal(0.0, 1.0), torch.tensor([0.0, 2.0]))
+    >>> score_matching(Normal(0.0, 1.0), torch.tensor([0.0, 2.0])).detach()
     tensor([ 1., -1.])
     """
     check_examples(model, x, y)
@@ -76,7 +76,7 @@ def sliced_score_matching(model, x: Tensor, y: Tensor | None = None, k: int = 1)
     Source: Song, Garg, Shi and Ermon (2019), arXiv:1905.07088, Sliced Score Matching, equation 8.
 
     >>> from torch.distributions import Normal
-    >>> sliced_score_matching(Normal(0.0, 1.0), torch.tensor([0.0, 2.0]))
+    >>> sliced_score_matching(Normal(0.0, 1.0), torch.tensor([0.0, 2.0])).detach()
     tensor([ 1., -1.])
     """
     check_examples(model, x, y)
