@@ -139,7 +139,7 @@ def test_a_kept_model_is_loaded_without_data_as_float32(monkeypatch, run):
 @pytest.mark.parametrize(
     ("run", "says"),
     [
-        ("vae-1-digits", "VAE 64-100-100-20, ELBO, k = 1: 500 epochs in 1.3 minutes on CPU (1 "),
+        ("vae-1-digits", "VAE 64-100-100-20, ELBO, k = 1: 500 epochs in 0.5 minutes on CPU (1 "),
         ("few-labels-mnist-mlp-15min", "5 draws of labels, 1,357 updates each in 19.8 minutes"),
     ],
 )

@@ -100,9 +100,10 @@ def reproduce(name: str, budget: float | None = None, distributed: bool = False)
         return None
     record = {"name": name, **outcome, "budget_minutes": budget}
     record["processes"] = world_size() if distributed else 1
+    about = surroundings()  # before weights are written over, which git would call a change
     if write_models(RECORDS / "models" / f"{run}.pt", models):
         record["weights"] = "float16"
-    record |= surroundings()
+    record |= about
     write(RECORDS / experiment.folder / f"{run}.json", record)
     return record
 

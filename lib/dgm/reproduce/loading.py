@@ -139,4 +139,5 @@ class Record:
             return f"{len(self.settings)} settings, {seeds} seeds, {updates:,} updates each"
         if "rows" in self.content:
             return f"{self['draws']} draws of labels, {self['updates']:,} updates each"
-        return f"{self['model']}: {self['epochs']:,.3g} epochs"
+        epochs = self["epochs"]
+        return f"{self['model']}: {epochs:,.3g} epoch{'s' * (epochs != 1)}"
