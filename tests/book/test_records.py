@@ -136,6 +136,24 @@ def test_a_kept_model_is_loaded_without_data_as_float32(monkeypatch, run):
     assert made.shape == (3, *record["shape"])
 
 
+KEEPS = [file.stem for file in RECORDS.rglob("*.json") if '"examples"' in file.read_text("utf-8")]
+
+
+def test_kept_images_are_grey_or_binary():
+    assert {"conv-vae", "pixelcnn-small"} <= set(KEEPS)
+    assert len(load("conv-vae").examples.unique()) > 100
+    assert load("pixelcnn-small").examples.unique().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("run", KEEPS)
+def test_kept_images_are_what_the_model_takes(run):
+    record = load(run)
+    images = record.examples
+    assert images.shape[1:] == tuple(record["shape"])
+    assert len(images.unique(dim=0)) == len(images) >= 10
+    assert images.min() == 0 and 0.9 < images.max() <= 1
+
+
 @pytest.mark.parametrize(
     ("run", "says"),
     [
