@@ -175,9 +175,10 @@ STUDIES = [name for name, experiment in EXPERIMENTS.items() if isinstance(experi
 # Rounding, by another processor or to float16, moves a draw by a thousandth of its size: of a
 # thousand draws a few cross the border of a mode, and a mode with about ten of them may be lost.
 # It may also turn a bit that is drawn in training, and in 250 updates of a network it grows: bounds
-# and likelihoods then differ by some hundredths of a nat.
+# and likelihoods then differ by some hundredths of a nat. Of 10,000 test images a few lie so near a
+# border between classes that a rounded weight puts them on the other side.
 NATS = ("rate", "ELBO", "p(x)", "objective", "validation", "test", "order", "mixed")
-BY_ROUNDING = {"modes": 1, "good": 0.005, **dict.fromkeys(NATS, 0.05)}
+BY_ROUNDING = {"modes": 1, "good": 0.005, "error": 0.1, **dict.fromkeys(NATS, 0.05)}
 
 
 def beyond_rounding(metric: str, recorded: float, measured: float) -> bool:
@@ -188,6 +189,8 @@ def beyond_rounding(metric: str, recorded: float, measured: float) -> bool:
 def test_the_first_updates_of_a_study_are_those_of_its_record(name):
     """One round of the last setting and its last seed."""
     record, study = load(name), EXPERIMENTS[name]
+    if not at_hand(study.dataset):
+        pytest.skip(f"{study.dataset} is not here")
     setting = record.settings[-1]
     seed = record["settings"][setting]["seeds"][-1]
     _, history = study.train(setting, seed, data.load(study.dataset), rounds=1)
@@ -200,6 +203,8 @@ def test_the_first_updates_of_a_study_are_those_of_its_record(name):
 def test_the_last_values_of_a_study_are_those_of_its_models(name):
     """All settings, all seeds."""
     record, study = load(name), EXPERIMENTS[name]
+    if not at_hand(study.dataset):
+        pytest.skip(f"{study.dataset} is not here")
     dataset = data.load(study.dataset)
     for setting, seed in product(record.settings, range(study.seeds)):
         torch.manual_seed(MEASURING_SEED)
