@@ -19,6 +19,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "book" / "_ext")]
 import chromium  # noqa: E402
 from places import BUILD, SITE  # noqa: E402
 
+PATIENCE = 300_000  # milliseconds for what takes a few hundred where nothing else runs
 NO_BROWSER = "no Chromium was found and none could be fetched"
 
 
@@ -56,11 +57,29 @@ def address(site):
     server.shutdown()
 
 
+class Patient:
+    """A browser whose pages wait for what is slow: half a minute is not much on a busy machine."""
+
+    def __init__(self, browser):
+        self.browser = browser
+
+    def new_context(self, **options):
+        context = self.browser.new_context(**options)
+        context.set_default_timeout(PATIENCE)
+        return context
+
+    def new_page(self, **options):
+        tab = self.browser.new_page(**options)
+        tab.set_default_timeout(PATIENCE)
+        return tab
+
+
 @pytest.fixture(scope="session")
 def browser():
     """One browser for all tests. Without one they fail in CI and are missed loudly elsewhere."""
-    from playwright.sync_api import Error, sync_playwright
+    from playwright.sync_api import Error, expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         try:
             instance = chromium.launch(playwright)
@@ -69,7 +88,7 @@ def browser():
             if os.environ.get("CI"):
                 pytest.fail(f"no browser could be started: {reason}", pytrace=False)
             pytest.skip(f"{NO_BROWSER} ({reason})")
-        yield instance
+        yield Patient(instance)
         instance.close()
 
 

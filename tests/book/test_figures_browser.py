@@ -563,7 +563,6 @@ def lab(tmp_path):
 def test_in_jupyterlab_python_and_the_figure_share_their_values(browser, lab):
     context = browser.new_context(viewport={"width": 1200, "height": 1000})
     tab = context.new_page()
-    tab.set_default_timeout(1000 * PATIENCE)
     # on a busy machine JupyterLab asks which kernel it should take, before it knows of any
     asked = tab.locator(".jp-Dialog")
     tab.add_locator_handler(asked, lambda: asked.locator(".jp-mod-accept").click())
@@ -582,7 +581,7 @@ def test_in_jupyterlab_python_and_the_figure_share_their_values(browser, lab):
                 expect(prompt).not_to_have_text(before, timeout=30_000)
                 break
         # until then JupyterLab moves the focus
-        expect(prompt).to_have_text(re.compile(r"^\[\d+\]:$"), timeout=1000 * PATIENCE)
+        expect(prompt).to_have_text(re.compile(r"^\[\d+\]:$"))
 
     def prints(i: int, right) -> bool:
         """Whether a cell does, perhaps not at once: what a figure sends to the kernel waits until
