@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+python := "$(PYTHON:~/%=$(HOME)/%)"
+unexport PYTHONPATH  # whose modules would come before the installed ones
 # torch's threads otherwise spin while they wait: two notebooks at once on two cores then take
 # twenty times as long (measured: 163 s against 8 s)
 export OMP_WAIT_POLICY := PASSIVE
@@ -21,6 +23,19 @@ endif
 export PYTHONWARNINGS ?= ignore::DeprecationWarning
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
+# Two makes at once wait for each other: `python -c "$$ALONE" command` runs a command alone
+define ALONE
+import fcntl, os, sys
+lock = os.open("Makefile", os.O_RDWR)
+try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError:
+    print("another make is at work here: waiting for it", file=sys.stderr)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+os.set_inheritable(lock, True)
+os.execvp(sys.argv[1], sys.argv[1:])
+endef
+export ALONE
 
 .PHONY: book known-chapter test serve pdf lab bench reproduce records-gpu assignment lock clean
 
@@ -28,7 +43,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 # CHAPTER=05-vae builds that chapter's page, the others as they are; SOLUTIONS=0 leaves solutions
 # out, INSTRUCTOR=1 shows what is for instructors only
 book: .venv/installed known-chapter  ## build the book: _build/html/index.html
-	$(BIN)/jupyter-book build book -W -n --keep-going
+	@$(BIN)/python -c "$$ALONE" $(BIN)/jupyter-book build book -W -n --keep-going
 	@echo "open _build/html/index.html"
 
 # nbval takes the runs that `make book` made; with FORCE=1, and in CI, it runs every chapter itself
@@ -95,22 +110,36 @@ lock: .venv/grading .venv/bench  ## write down the versions that are installed n
 clean:
 	rm -rf .venv _build
 
-.venv/installed: requirements.txt $(wildcard requirements.lock) pyproject.toml
-	"$(PYTHON:~/%=$(HOME)/%)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
-	"$(PYTHON:~/%=$(HOME)/%)" -m venv .venv
+# Programs in .venv know the folder that it was made in: those of a copied or moved clone would
+# install into the old one and import its library
+MOVED := $(shell made=$$(sed -n 's/^command = //p' .venv/pyvenv.cfg 2>/dev/null); \
+	case "$$made" in ("" | *" $$(cd .venv && pwd -P)") ;; (*) echo moved ;; esac)
+.PHONY: moved
+
+.venv/installed: requirements.txt $(wildcard requirements.lock) pyproject.toml $(MOVED)
+.venv/bench .venv/grading: .venv/installed
+
+ifndef SET_UP_ALONE
+.venv/installed .venv/bench .venv/grading:
+	@$(python) -c "$$ALONE" $(MAKE) --no-print-directory SET_UP_ALONE=1 $@
+else
+.venv/installed:
+	$(python) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(python) -m venv $(if $(MOVED),--clear) .venv
 	$(BIN)/pip install --upgrade --quiet pip
 	$(BIN)/pip install --quiet -r requirements.txt $(addprefix -c ,$(wildcard requirements.lock))
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
 # pythae, which `make bench` measures beside our own; without it the benchmark says so
-.venv/bench: .venv/installed
+.venv/bench:
 	@$(BIN)/pip install --quiet $(addprefix -c ,$(wildcard requirements.lock)) --editable '.[bench]' || \
 		{ echo "pythae is missing, and pip could not install it (see above)" >&2; exit 1; }
 	touch $@
 
 # nbgrader, which reading and building the book do not need
-.venv/grading: .venv/installed
+.venv/grading:
 	@$(BIN)/pip install --quiet $(addprefix -c ,$(wildcard requirements.lock)) --editable '.[instructors]' || \
 		{ echo "nbgrader is missing, and pip could not install it (see above); nothing was made" >&2; exit 1; }
 	touch $@
+endif

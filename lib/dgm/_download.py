@@ -2,9 +2,12 @@
 
 torchvision takes any file of the right name for a whole one. So a download goes into a temporary
 folder of its own and its files move to the data folder once they have been read: a failed or
-interrupted download leaves nothing behind, and two at a time do not meet.
+interrupted download leaves nothing behind, and two at a time do not meet. What a killed one left is
+removed by a later load.
 """
 
+import hashlib
+import math
 import os
 import shutil
 import socket
@@ -14,9 +17,23 @@ from pathlib import Path
 
 import numpy as np
 
+from ._files import remove_stale
 from ._npz import ARRAYS
 
 CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10"}
+TEMPORARY = ".download-"
+
+# MD5 sums of the published files once they are unpacked, by those of their archives
+UNPACKED = {
+    "f68b3c2dcbeaaa9fbdd348bbdeb94873": "6bbc9ace898e44ae57da46a324031adb",  # MNIST
+    "d53e105ee54ea40749a09fcbcd1e9432": "a25bea736e30d166cdddb491f175f624",
+    "9fb629c4189551a2d022fa330f9573f3": "2646ac647ad5339dbf082846283269ea",
+    "ec29112dd5afa0611ce80d1b7f02629c": "27ae3e4e09519cfbb04c329615203637",
+    "8d4fb7e6c68d591d4c3dfef9ec88bf0d": "f4a8712d7a061bf5bd6d2ca38dc4d50a",  # Fashion-MNIST
+    "25c81989df183df01b3e8a0aad5dffbe": "9018921c3c673c538a1fc5bad174d6f9",
+    "bef4ecab320f06d8554ea6380940ec79": "8181f5470baa50b63fa0f6fddb340f0a",
+    "bb300cfdad3c16e7a12a480ee83cd310": "15d484375f8d13e6eb1aabb0c3f46965",
+}
 
 
 def load(name: str, folder: Path) -> dict[str, np.ndarray]:
@@ -32,9 +49,11 @@ def load(name: str, folder: Path) -> dict[str, np.ndarray]:
     Raises:
         RuntimeError: the data set is not there and cannot be downloaded.
 
-    Damaged files are removed and a failed download is tried once more, both with a warning.
+    Damaged files are removed and a failed download is tried once more, both with a warning. Files
+    of the right length that are not the published ones are read, with a warning.
     """
     try:
+        remove_stale(folder, f"{TEMPORARY}*")
         import torchvision
 
         dataset = getattr(torchvision.datasets, CLASSES[name])
@@ -52,7 +71,12 @@ def load(name: str, folder: Path) -> dict[str, np.ndarray]:
 
 def _read_or_download(dataset: type, folder: Path) -> dict[str, np.ndarray]:
     try:
-        return _read(dataset, folder)  # all there: nothing is written, the folder may be read-only
+        # if all is there, nothing is written: the folder may be read-only
+        arrays = _read(dataset, folder)
+        _say_what_differs(dataset, folder)
+        return arrays
+    except (PermissionError, MemoryError):  # nothing is wrong with the files
+        raise
     except Exception:  # missing or damaged: torchvision raises too many things to tell by
         _remove_damaged(dataset, folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +102,7 @@ def _download(dataset: type, folder: Path) -> dict[str, np.ndarray]:
     """Download into a temporary folder, read, then move the files into the data folder."""
     files = _files(dataset)
     # Inside the data folder, since a file moves at once only within one file system.
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as temporary:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
         _transfer(shutil.copy, files, folder, Path(temporary))  # what is there is not fetched again
         patience = socket.getdefaulttimeout()
         socket.setdefaulttimeout(30)  # seconds; torchvision waits forever for a silent server
@@ -105,16 +129,33 @@ def _remove_damaged(dataset: type, folder: Path) -> None:
 
 
 def _is_whole(path: Path, md5: str | None) -> bool:
-    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
     from torchvision.datasets.utils import check_integrity
 
-    if md5 is not None:
-        return check_integrity(path, md5)
-    try:
-        read_sn3_pascalvincent_tensor(path)  # the file's header says how long it has to be
-        return True
-    except Exception:  # AssertionError, RuntimeError, ValueError, by where the file ends
-        return False
+    return _has_its_length(path) if md5 is None else check_integrity(path, md5)
+
+
+def _has_its_length(path: Path) -> bool:
+    """Whether a file of MNIST's format is as long as it says: type, rank, the sizes, the data."""
+    with path.open("rb") as file:
+        kind, rank = file.read(3), int.from_bytes(file.read(1), "big")
+        sizes = [int.from_bytes(file.read(4), "big") for _ in range(rank)]
+    return kind == b"\0\0\x08" and path.stat().st_size == 4 + 4 * rank + math.prod(sizes)
+
+
+def _say_what_differs(dataset: type, folder: Path) -> None:
+    """Warn of unpacked files with other pixels or labels: torchvision compares archives only."""
+    for archive, md5 in _files(dataset).items():
+        if (expected := UNPACKED.get(md5)) is None:
+            continue
+        path = folder / archive.removesuffix(".gz")
+        with path.open("rb") as file:
+            got = hashlib.file_digest(file, "md5").hexdigest()
+        if got != expected:
+            warnings.warn(
+                f"{path} is not the published file (MD5 {got}, expected {expected}): some of its "
+                f"values differ. Remove it, and it is downloaded again",
+                stacklevel=2,
+            )
 
 
 def _files(dataset: type) -> dict[str, str | None]:

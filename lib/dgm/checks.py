@@ -200,26 +200,27 @@ def check_finite(argument: str, x: Tensor) -> None:
 
 
 def examples(batch) -> tuple[Tensor, ...]:
-    """The batch, if it is `(x,)` or `(x, y)`, tensors of as many examples each; None is no y.
+    """The batch, if it is `(x,)` or `(x, y)`, tensors of as many examples; None is no y.
 
     Raises:
         ValueError: it is not; a tensor alone would be taken for its first two examples.
 
     >>> examples(torch.zeros(2, 1, 8, 8))
     Traceback (most recent call last):
-    ValueError: batches: got a Tensor, expected (x,) or (x, y), tensors of as many examples
+    ValueError: batches: got a Tensor, expected (x,) or (x, y), tensors of N >= 1 examples
     """
     parts = tuple(batch) if isinstance(batch, tuple | list) else ()
     if len(parts) == 2 and parts[1] is None:
         parts = parts[:1]
     tensors = all(isinstance(part, Tensor) and part.dim() for part in parts)
-    if 1 <= len(parts) <= 2 and tensors and len(parts[0]) == len(parts[-1]):
+    if 1 <= len(parts) <= 2 and tensors and 0 < len(parts[0]) == len(parts[-1]):
         return parts
     got = f"a {type(batch).__name__}"
     if parts:
         each = (f"{type(p).__name__} {tuple(getattr(p, 'shape', ()))}" for p in parts)
         got = f"{got} of {', '.join(each)}"
-    raise ValueError(f"batches: got {got}, expected (x,) or (x, y), tensors of as many examples")
+    expected = "(x,) or (x, y), tensors of N >= 1 examples"
+    raise ValueError(f"batches: got {got}, expected {expected}")
 
 
 def one_each(values: Tensor, x: Tensor, who: str) -> Tensor:

@@ -279,8 +279,11 @@ def load(name=None, device=None) -> Dataset:
     if name == "digits":
         return _image_dataset(name, _digits(), device, source=name, levels=17, classes=classes)
     path = folder() / f"{name}.npz"
-    arrays = _npz.read(path) if path.exists() else _download.load(name, path.parent)
-    return _image_dataset(name, arrays, device, source=path, classes=classes)
+    if path.exists():
+        return _image_dataset(name, _npz.read(path), device, source=path, classes=classes)
+    arrays = _download.load(name, path.parent)
+    source = f"{_download.CLASSES[name]} in {path.parent}"
+    return _image_dataset(name, arrays, device, source, classes=classes)
 
 
 def folder() -> Path:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,15 @@ from places import ROOT
 from dgm.reproduce import EXPERIMENTS
 
 PROGRAMS = ("jupyter", "jupyter-book", "pip", "pytest", "python", "ruff")
-SAYS = """#!/bin/sh
+SAYS = (
+    f"""#!/bin/sh
+[ -n "$ALONE" ] && [ "$2" = "$ALONE" ] && exec '{sys.executable}' "$@"
+"""
+    + """\
 set -- "${0##*/}" "$@" "DGM_DATA=$DGM_DATA" "DGM_DATASET=$DGM_DATASET"
 { printf '%s|' "$@"; echo; } >> "$CALLS"
 """
+)
 
 
 def program(path: Path, text: str = SAYS) -> None:
@@ -27,6 +33,9 @@ def program(path: Path, text: str = SAYS) -> None:
 def clone(tmp_path):
     """A clone in a folder with a space in its name, where everything seems to be installed."""
     folder = tmp_path / "a clone"
+    (folder / ".venv").mkdir(parents=True)
+    made = f"command = /usr/bin/python3 -m venv {folder.resolve()}/.venv\n"  # as venv notes it
+    (folder / ".venv" / "pyvenv.cfg").write_text(f"home = /usr/bin\n{made}", encoding="utf-8")
     for name in PROGRAMS:
         program(folder / ".venv" / "bin" / name)
     for name in ("Makefile", "requirements.txt", "pyproject.toml"):
@@ -121,6 +130,74 @@ def test_a_clone_is_set_up_by_any_python(clone, python):
     calls = make(clone, ".venv/installed", "PYTHON=" + python.format(home=home), HOME=home)
     assert [call[0] for call in calls] == ["python3", "python3", "pip", "pip", "pip"]
     assert (clone / ".venv" / "installed").exists()
+
+
+# ---------------------------------------------------------------- which folder, whose modules
+
+SET_UP = ["python3", "python3", "pip", "pip", "pip"]
+
+
+def test_a_copied_or_moved_clone_sets_up_anew(clone):
+    python = clone.parent / "python" / "python3"
+    program(python)
+
+    def calls(folder):
+        (clone.parent / "calls").unlink(missing_ok=True)
+        return make(folder, "lab", f"PYTHON={python}", "SOURCE=1")
+
+    copied = Path(shutil.copytree(clone, clone.parent / "a copy"))
+    first = calls(copied)
+    assert [call[0] for call in first] == [*SET_UP, "jupyter"]
+    assert first[1][:-2] == ["python3", "-m", "venv", "--clear", ".venv"]
+    moved = clone.rename(clone.parent / "moved")
+    assert [call[0] for call in calls(moved)] == [*SET_UP, "jupyter"]
+    moved.rename(clone)
+    assert [call[0] for call in calls(clone)] == ["jupyter"]
+
+
+@pytest.mark.parametrize("option", ["--clear", "--upgrade"])
+def test_pythons_own_venv_notes_its_folder(clone, option):
+    (clone / ".venv" / "pyvenv.cfg").unlink()
+    (clone / ".venv" / "bin" / "python").unlink()  # venv makes its own
+    for more in ([], [option]):
+        command = [sys.executable, "-m", "venv", "--without-pip", *more, ".venv"]
+        subprocess.run(command, cwd=clone, check=True)
+    program(clone / ".venv" / "bin" / "jupyter")
+    (clone / ".venv" / "installed").touch()
+    assert [call[0] for call in make(clone, "lab", "SOURCE=1")] == ["jupyter"]
+
+
+def test_no_path_of_the_users_leaks_in(clone):
+    says = SAYS.replace("DGM_DATA=$DGM_DATA", "PYTHONPATH=$PYTHONPATH")
+    program(clone / ".venv" / "bin" / "jupyter", says)
+    assert settings(make(clone, "lab", "SOURCE=1", PYTHONPATH="/elsewhere")) == {("", "")}
+
+
+def at_once(clone: Path, target: str, *arguments: str) -> list[str]:
+    """What two makes at once call, with programs that take their time."""
+    calls = clone.parent / "calls"
+    command = ["make", "-C", str(clone), target, *arguments]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    options = {"env": environment | {"CALLS": str(calls)}, "stdout": subprocess.DEVNULL}
+    runs = [subprocess.Popen(command, **options) for _ in range(2)]
+    assert [run.wait() for run in runs] == [0, 0]
+    return [line.split("|")[0] for line in calls.read_text(encoding="utf-8").splitlines()]
+
+
+SLOW = SAYS + 'sleep 0.2\necho ended >> "$CALLS"\n'
+
+
+def test_two_makes_at_once_set_up_once(clone):
+    python = clone.parent / "python" / "python3"
+    program(python, SLOW)
+    (clone / ".venv" / "installed").unlink()
+    calls = at_once(clone, ".venv/installed", f"PYTHON={python}")
+    assert [name for name in calls if name != "ended"] == SET_UP
+
+
+def test_two_makes_at_once_build_one_after_the_other(clone):
+    program(clone / ".venv" / "bin" / "jupyter-book", SLOW)
+    assert at_once(clone, "book") == ["jupyter-book", "ended"] * 2
 
 
 # ---------------------------------------------------------------- what is run again

@@ -1,4 +1,4 @@
-"""A class of twelve hands in, and the commands that the instructors' page names grade it.
+"""A class hands in, and the commands that the instructors' page names grade it.
 
 Whatever a submission does, it is graded as what it is, within a time limit, and costs nobody else
 a mark.
@@ -78,6 +78,20 @@ def use_own_helper(cells):
     cells[k + 1].source = cells[k + 1].source.replace("centred.sign()", "sign_of(centred)")
 
 
+DROPS = """
+import ast
+class Drop(ast.NodeTransformer):
+    def visit_Assert(self, node):
+        return ast.Pass()
+get_ipython().ast_transformers.append(Drop())
+"""
+CUTS = """
+get_ipython().input_transformers_cleanup.append(
+    lambda lines: [line for line in lines if not line.lstrip().startswith("assert")] or ["pass"]
+)
+"""
+
+
 def warn(answer):
     noise = "    import warnings; warnings.warn('old function'); print('here')\n"
     head, body = answer.split("\n", 1)
@@ -103,6 +117,11 @@ def course(tmp_path):
     hand_in(folder, "quits", function("quit()"), uniform)
     hand_in(folder, "edits", wrong, None, edit_tests)
     hand_in(folder, "deletes", right, None, delete_tests_and_setup)
+    hand_in(folder, "shows", function("sys.displayhook('full marks')"), uniform)
+    hand_in(folder, "drops", DROPS + function("pass"), DROPS + uniform)
+    hand_in(folder, "cuts", CUTS + function("pass"), uniform)
+    hand_in(folder, "replaces", function("torch.allclose = torch.isclose = lambda *_, **__: True"))
+    hand_in(folder, "brings", right, uniform).with_name("torch.py").write_text("raise SystemExit")
     hand_in(folder, "no-notebook").write_text("I could not open the file, sorry.")
     return folder
 
@@ -119,6 +138,11 @@ MARKS = {
     "quits": 2,
     "edits": 0,
     "deletes": 2,
+    "shows": 2,
+    "drops": 0,
+    "cuts": 0,
+    "replaces": 0,
+    "brings": 4,
     "no-notebook": 0,
 }
 
@@ -163,6 +187,7 @@ def test_a_class_is_graded(course):
     assert "not solved yet" in errors(course, "empty")
     assert f"stopped after {LIMIT} seconds" in errors(course, "hangs")
     assert "Python itself ended" in errors(course, "crashes")
+    assert "did not run to their end" in errors(course, "drops")
     feedback = nbgrader(course, "generate_feedback", NAME, "--student", "hangs")
     assert feedback.returncode == 0, feedback.stderr
     page = course / "feedback" / "hangs" / NAME / f"{NAME}.html"

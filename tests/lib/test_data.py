@@ -9,6 +9,7 @@ import re
 import socket
 import sys
 import tarfile
+import time
 import warnings
 from pathlib import Path
 from urllib.error import URLError
@@ -579,6 +580,9 @@ def mnist(server, monkeypatch):
         packed = gzip.compress(idx(content[array].astype(np.uint8)))
         server.files[f"{file}-ubyte.gz"] = packed
     sums = [(file, hashlib.md5(packed).hexdigest()) for file, packed in server.files.items()]
+    for (_, md5), array in zip(sums, names.values(), strict=True):
+        unpacked = hashlib.md5(idx(content[array].astype(np.uint8))).hexdigest()
+        monkeypatch.setitem(data._download.UNPACKED, md5, unpacked)
     monkeypatch.setattr(torchvision.datasets.MNIST, "resources", sums)
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "resources", sums)
     return content
@@ -703,6 +707,75 @@ def test_damaged_raw_file_is_removed_and_downloaded_again(server, mnist, tmp_pat
         check_loaded(data.load("mnist"), mnist)
     assert damaged.read_bytes() == whole
     assert len(server.requests) == 4  # torchvision's archive beside it was whole
+
+
+def test_a_flipped_pixel_is_said(server, mnist, tmp_path):
+    data.load("mnist")
+    raw = tmp_path / "data/MNIST/raw/train-images-idx3-ubyte"
+    content = bytearray(raw.read_bytes())
+    content[-100] ^= 1
+    raw.write_bytes(content)
+    with pytest.warns(UserWarning, match=f"{raw} is not the published file .*Remove it"):
+        flipped = data.load("mnist")
+    assert not torch.equal(flipped.train.x.cpu()[:, 0], torch.from_numpy(mnist["x_train"]))
+    raw.unlink()  # what the warning advises
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_loaded(data.load("mnist"), mnist)
+
+
+def test_the_sums_of_unpacked_files_are_of_torchvisions_archives():
+    from torchvision import datasets
+
+    sums = [
+        md5 for name in ("MNIST", "FashionMNIST") for _, md5 in getattr(datasets, name).resources
+    ]
+    assert list(data._download.UNPACKED) == sums
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Denied"), MemoryError("no more")])
+def test_whole_files_that_cannot_be_read_are_kept(server, mnist, tmp_path, monkeypatch, error):
+    data.load("mnist")
+    for archive in (tmp_path / "data").rglob("*.gz"):  # of which torchvision knows the sums
+        archive.unlink()
+    before, opened, path_opened = files(tmp_path / "data"), open, Path.open
+
+    def refuse(how, path, *args, **kwargs):  # by hand, since root may read any file
+        if "data/MNIST" in str(path):
+            raise error
+        return how(path, *args, **kwargs)
+
+    monkeypatch.setattr("builtins.open", lambda *args, **more: refuse(opened, *args, **more))
+    monkeypatch.setattr(Path, "open", lambda *args, **more: refuse(path_opened, *args, **more))
+    said = f"had. {type(error).__name__}: {re.escape(str(error))}"
+    with warnings.catch_warnings(), pytest.raises(RuntimeError, match=said):
+        warnings.simplefilter("error")
+        data.load("mnist")
+    assert files(tmp_path / "data") == before
+    assert len(server.requests) == 4
+
+
+def test_what_is_wrong_with_torchvisions_files_names_no_other(server, mnist, tmp_path):
+    data.load("mnist")
+    labels = tmp_path / "data/MNIST/raw/train-labels-idx1-ubyte"
+    labels.write_bytes(idx(np.array([0, 1, 2, 3, 10], np.uint8)))
+    with pytest.warns(UserWarning, match="is not the published"), pytest.raises(ValueError) as said:
+        data.load("mnist")
+    assert str(said.value).startswith(f"MNIST in {tmp_path}/data: y_train must be labels from 0 to")
+
+
+def test_what_a_killed_download_left_is_removed_later(server, mnist, tmp_path):
+    data.load("mnist")
+    old, new = (tmp_path / "data" / f".download-{name}" for name in ("killed", "of-another"))
+    for folder in (old, new):
+        (folder / "MNIST").mkdir(parents=True)
+        (folder / "MNIST" / "half").touch()
+    hours_ago = time.time() - 2 * 3600
+    for path in (*old.rglob("*"), old, new):  # a download that goes on writes to its files
+        os.utime(path, (hours_ago, hours_ago))
+    data.load("mnist")
+    assert not old.exists()
+    assert (new / "MNIST" / "half").exists()
 
 
 def test_damaged_cifar10_is_removed_and_downloaded_again(server, cifar10, tmp_path):

@@ -138,8 +138,8 @@ def test_a_failed_write_leaves_the_last_checkpoint(tmp_path, batches, monkeypatc
     fit(new_step(), batches, epochs=1, checkpoint=file, progress=False)
     before = file.read_bytes()
 
-    def full_disk(state, path):
-        path.write_bytes(b"half of it")
+    def full_disk(state, file):
+        file.write(b"half of it")
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(torch, "save", full_disk)
@@ -177,6 +177,10 @@ def test_checkpoints_hold_no_code(tmp_path, batches):
         (lambda b: fit(new_step(), b, epochs=0), "epochs: got 0"),
         (lambda b: fit(new_step(), b, epochs=1.5), "epochs: got 1.5"),
         (lambda b: fit(new_step(), [], epochs=1), "batches: nothing"),
+        (
+            lambda b: fit(new_step(), [(torch.ones(2, 2),), (torch.ones(0, 2),)], epochs=1),
+            r"batches: got a tuple of Tensor \(0, 2\), expected .* N >= 1 examples",
+        ),
         (lambda b: new_step(lr=0), "lr: got 0"),
     ],
 )
@@ -326,7 +330,7 @@ def test_numpys_numbers_are_numbers(tmp_path):
         validate = {"test": np.float64(epochs)}.copy
         fit(step(), [batch], np.int64(epochs), validate, np.int64(5), file, progress=False)
     fit(new_step(lr=np.logspace(-4, -2, 3)[1]), [batch], 1, checkpoint=tmp_path / "2.pt")
-    load_checkpoint(tmp_path / "2.pt", new_step())
+    load_checkpoint(tmp_path / "2.pt", new_step(lr=1e-3))
 
 
 # ---------------------------------------------------------------- what is said after a nan

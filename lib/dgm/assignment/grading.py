@@ -3,6 +3,8 @@
 `nbgrader_config.py` puts them in the place of nbgrader's, so that `nbgrader autograde` uses them.
 """
 
+import ast
+import secrets
 from pathlib import Path
 
 import nbformat
@@ -13,6 +15,8 @@ from nbgrader import preprocessors
 from traitlets import Bool, Dict, List, Unicode
 
 from .cells import kind
+
+TRUSTED = "dgm.assignment.trusted"
 
 
 class Restore(preprocessors.NbGraderPreprocessor):
@@ -68,13 +72,23 @@ class Execute(preprocessors.Execute):
     whole submission with its kernel. Here the notebook runs once more in a new kernel, without that
     cell. `c.Execute.timeout` in nbgrader_config.py is the limit in seconds for a cell; the set-up
     has none.
+
+    A cell of tests passes if it comes to its end and shows that by an error that only the grader
+    knows. nbgrader asks for no error, which an answer has that lets no test run, and takes a value
+    that is shown before an error for marks.
     """
 
     interrupt_on_timeout = Bool(False)
     error_on_timeout = Dict(None, allow_none=True)
     shutdown_kernel = Unicode("immediate")
-    # `exit` would end the kernel after the cell, and the next exercise with it; Python's own raises
-    extra_arguments = List(["--IPKernelApp.exec_lines=del exit, quit"])
+    extra_arguments = List(
+        [
+            "--IPKernelApp.ignore_cwd=True",  # a handed-in torch.py is not torch
+            # before any cell; `exit` would end the kernel after the cell, and the next exercise
+            # with it: Python's own raises
+            f"--IPKernelApp.exec_lines=del exit, quit; import {TRUSTED}; del dgm",
+        ]
+    )
 
     def preprocess(self, nb: NotebookNode, resources: dict, km=None) -> tuple[NotebookNode, dict]:
         self.broken = {}  # by index, what went wrong
@@ -89,6 +103,9 @@ class Execute(preprocessors.Execute):
         if index in self.broken:
             cell.outputs = [self.broken[index]]
             return cell, resources
+        tests, source, secret = kind(cell.metadata) == "tests", cell.source, secrets.token_hex()
+        if tests:
+            cell.source = guarded(source, secret)
         try:
             cell, resources = super().preprocess_cell(cell, resources, index)
         except CellTimeoutError:
@@ -97,9 +114,34 @@ class Execute(preprocessors.Execute):
         except DeadKernelError:
             self.broken[index] = failure("Crash", "Python itself ended while this cell ran")
             raise
-        if "outputs" in cell:  # nbgrader would give no points to an answer that causes a warning
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+        finally:
+            cell.source = source
+        if tests:
+            cell.outputs = verdict(cell.outputs, secret)
         return cell, resources
+
+
+def guarded(tests: str, secret: str) -> str:
+    """Tests that begin with what they rely on as it was, and end in an error with the secret.
+
+    >>> print(guarded("assert abs(f(2) - 4) < 1e-6", "secret"))
+    __import__('dgm.assignment.trusted').assignment.trusted.restore(globals(), ['abs', 'f'])
+    assert abs(f(2) - 4) < 1e-6
+    assert False, 'secret'  # all tests have run: the grader looks for this
+    """
+    names = sorted({node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)})
+    restore = f"__import__({TRUSTED!r}){TRUSTED.removeprefix('dgm')}.restore(globals(), {names})"
+    end = f"assert False, {secret!r}  # all tests have run: the grader looks for this"
+    return f"{restore}\n{tests}\n{end}"
+
+
+def verdict(outputs: list[NotebookNode], secret: str) -> list[NotebookNode]:
+    """Of what a cell of tests showed, the errors; nothing if it came to its end without one."""
+    errors = [output for output in outputs if output.output_type == "error"]
+    if [error.evalue for error in errors] == [secret]:
+        return []
+    told = [error for error in errors if error.evalue != secret]
+    return told or [failure("NotRun", "the tests did not run to their end")]
 
 
 def failure(name: str, message: str) -> NotebookNode:

@@ -5,8 +5,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .._device import device
+from .._files import whole
 
 RECORDS, RUNS = Path("book/records"), Path("runs")
 KEPT = 500_000  # bytes: the weights of a model that takes no more are kept
@@ -148,15 +148,3 @@ def is_kept(model: nn.Module) -> bool:
     (True, False)
     """
     return sum(value.nbytes for value in halved(model.state_dict()).values()) <= KEPT
-
-
-@contextmanager
-def whole(file: Path) -> Iterator[Path]:
-    """A temporary file, which takes the place of the old one if nothing went wrong."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(file.name + ".part")
-    try:
-        yield temporary
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,14 +1,18 @@
 """Checkpoints: the whole state of a run in one file."""
 
-import contextlib
+import copy
+import io
 import os
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from .._files import beside, whole
 from .randomness import random_state, set_random_state
 
 
@@ -18,24 +22,36 @@ def states(parts: Mapping[str, Any]) -> dict[str, dict]:
 
 
 def load_states(parts: Mapping[str, Any], saved: Mapping[str, dict]) -> None:
-    """Restore what `states` returned of parts like these."""
+    """Restore what `states` returned of parts like these.
+
+    Raises:
+        ValueError: it was of others.
+    """
+    if set(saved) != set(parts):
+        raise ValueError(f"got {', '.join(saved) or 'nothing'}, expected {', '.join(parts)}")
     for name, part in parts.items():
         part.load_state_dict(saved[name])
 
 
-def run_state(step, history, best: dict | None = None) -> dict:
+def run_state(step, history=None, best: dict | None = None) -> dict:
     """All of a run: its step, its history, the best epoch so far, the random state."""
-    state = {"step": step.state_dict(), "history": history.metrics, "best": best}
+    metrics = {} if history is None else history.metrics
+    state = {"step": step.state_dict(), "history": metrics, "best": best}
     return _plain(state | {"random": random_state()})
 
 
 def load_run_state(state: dict, step, history=None) -> dict | None:
     """Go to where a run was that `run_state` described; returns its best epoch."""
+    best = state["best"]
+    if best is not None:
+        step.load_state_dict(best["step"])  # now, not at the end, it is seen whether it fits
+        best = {"epoch": int(best["epoch"]), "value": float(best["value"]), "step": best["step"]}
     step.load_state_dict(state["step"])
+    metrics = {name: list(map(float, values)) for name, values in state["history"].items()}
     set_random_state(state["random"])
     if history is not None:
-        history.metrics = {name: list(values) for name, values in state["history"].items()}
-    return state["best"]
+        history.metrics = metrics
+    return best
 
 
 def save_checkpoint(path: str | os.PathLike, step, history, best: dict | None = None) -> None:
@@ -46,16 +62,34 @@ def save_checkpoint(path: str | os.PathLike, step, history, best: dict | None = 
 
     The state goes to a temporary file in the same folder, which then takes the place of the old one
     in one operation of the file system.
+
+    Raises:
+        OSError: it cannot be written; the message names the path.
     """
-    path = Path(path)
-    temporary = path.with_name(path.name + ".part")
+    with _named(path), whole(Path(path)) as temporary:
+        _write(temporary, step, history, best)
+
+
+def check_room(path: str | os.PathLike, step, history, best: dict | None = None) -> None:
+    """Raise as `save_checkpoint` would, before anything was learned that could be lost."""
+    with _named(path), beside(Path(path)) as temporary:
+        _write(temporary, step, history, best)
+
+
+def _write(path: Path, step, history, best: dict | None) -> None:
+    file = io.BytesIO()  # torch, writing to a disk that is full, does not say so
+    torch.save(run_state(step, history, best), file)
+    path.write_bytes(file.getbuffer())
+
+
+@contextmanager
+def _named(path: str | os.PathLike) -> Iterator[None]:
+    """Errors of the system name the checkpoint, not its temporary file alone, or no file at all."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(run_state(step, history, best), temporary)
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        reason = f"checkpoint: {path} cannot be written: {error.strerror}"
+        raise OSError(error.errno, reason, error.filename) from error
 
 
 def _plain(state):
@@ -76,16 +110,30 @@ def load_checkpoint(path: str | os.PathLike, step, history=None) -> dict | None:
         The best epoch so far, if it was saved.
 
     Raises:
-        ValueError: the file is not a checkpoint, or one of another model.
+        ValueError: the file is not a checkpoint, is damaged, or is one of another model or step.
+            Then nothing is changed.
+        OSError: it cannot be read.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = {name: state[name] for name in ("step", "history", "best", "random")}
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(f"checkpoint: {path} is not a checkpoint of dgm.train.fit") from error
+    with open(path, "rb") as file:
+        try:
+            _check_sums(file)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+            state = {name: state[name] for name in ("step", "history", "best", "random")}
+        except Exception as error:
+            raise ValueError(
+                f"checkpoint: {path} is not a checkpoint of dgm.train.fit, or damaged: {error}"
+            ) from error
+    before = copy.deepcopy(run_state(step, history))
     try:
         return load_run_state(state, step, history)
-    except (RuntimeError, KeyError, ValueError) as error:
+    except Exception as error:  # of many kinds, where a state is not what its part expects
+        load_run_state(before, step, history)
         raise ValueError(f"checkpoint: {path} belongs to another model or step: {error}") from error
+
+
+def _check_sums(file) -> None:
+    """torch writes an archive with a checksum of each entry, which it does not compare itself."""
+    damaged = zipfile.ZipFile(file).testzip()
+    if damaged is not None:
+        raise ValueError(f"the checksum of {damaged} is wrong")
+    file.seek(0)

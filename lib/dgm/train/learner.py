@@ -1,5 +1,6 @@
 """What learns: a module with its optimiser, learning rate, clipping and average."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from inspect import signature
@@ -113,16 +114,41 @@ class Learner:
         """As they are now, of each group of parameters."""
         return [float(group["lr"]) for group in self.optimizer.param_groups]
 
+    def not_finite(self) -> list[str]:
+        """The names of the parameters that learn and hold values which are not finite."""
+        named = self.module.named_parameters()
+        return [name for name, p in named if p.requires_grad and not p.isfinite().all()]
+
     def state_dict(self) -> dict:
         return states(self._parts)
 
     def load_state_dict(self, state: dict) -> None:
+        """Restore all of it, the learning rate too; warns if another one was given."""
+        given = self._first_rates()
         load_states(self._parts, state)
+        kept = self._first_rates()
+        if kept != given:
+            warnings.warn(
+                f"lr: got {_listed(given)}, but the saved run goes on with its own, "
+                f"{_listed(kept)}. To change it: load_checkpoint, set group['lr'] for each group "
+                "of the optimiser's param_groups, and fit with another file as checkpoint",
+                stacklevel=2,
+            )
+
+    def _first_rates(self) -> list[float]:
+        """The learning rates that a schedule starts from, or that stay as they are."""
+        return [float(g.get("initial_lr", g["lr"])) for g in self.optimizer.param_groups]
 
     @property
     def _parts(self) -> dict[str, Any]:
-        names = ("module", "optimizer", "scheduler", "average")
-        return {name: part for name in names if (part := getattr(self, name)) is not None}
+        """What has a state. The state of one kind of optimiser or schedule is not another's."""
+        parts = {
+            "module": self.module,
+            f"optimizer {type(self.optimizer).__name__}": self.optimizer,
+            f"lr_schedule {type(self.scheduler).__name__}": self.scheduler,
+            "average": self.average,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 def adam(lr: float, **more) -> MakeOptimizer:
@@ -145,6 +171,10 @@ def _check_steps_alone(argument: str, part: Optimizer | LRScheduler | None) -> N
             f"{argument}: got {type(part).__name__}, whose step needs {', '.join(needed)}; "
             "expected one whose step needs nothing"
         )
+
+
+def _listed(rates: list[float]) -> str:
+    return ", ".join(f"{rate:g}" for rate in rates)
 
 
 def _required(function: Callable) -> list[str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..checks import examples, integer
-from .checkpoints import load_checkpoint, save_checkpoint
+from .checkpoints import check_room, load_checkpoint, save_checkpoint
 from .ctrl_c import CtrlC
 from .distributed import Ranks
 from .randomness import own_random_state
@@ -84,7 +84,7 @@ def fit(
             it does so too if the epochs are over first.
         checkpoint: a file, written after every epoch, whole or not at all. If it exists, training
             goes on from there and ends where an uninterrupted run would have (on a CPU bit for
-            bit).
+            bit), at the learning rate of then; if another one was given, a warning says so.
         compile: make one program of objective and gradient. It takes from seconds to a minute
             before the first update, and is worth it on a GPU or in a long run; see `Compiled`.
         distributed: share every batch among the processes that torchrun started. All of them get
@@ -103,8 +103,10 @@ def fit(
         ValueError: bad arguments, no batches, data that cannot be the model's (what an objective
             would make of x first belongs into the batches), a checkpoint that does not fit, or a
             step of several processes that is no `gradient_step`.
-        FloatingPointError: a metric is not finite; the message names it and the step, and says what
-            is known of the cause. The last checkpoint is left as it was.
+        FloatingPointError: a metric or, in the end, a parameter is not finite; the message says
+            which, when, and what is known of the cause. The last checkpoint is left as it was.
+        OSError: the checkpoint cannot be read, or could not be written, which is tried before the
+            first epoch.
         RuntimeError: of several processes, another one is lost. If one is told to end, by Ctrl-C
             too, SystemExit.
 
@@ -133,7 +135,8 @@ def fit(
     ):
         try:
             with ctrl_c.held_off():
-                best = _start(step, history, checkpoint if ranks.rank == 0 else None)
+                file = checkpoint if ranks.rank == 0 else None
+                best = _start(step, history, file, epochs, patience)
                 best = ranks.same_state(step, history, best)
             _check_passes(batches, epochs - history.epochs)
             if compile:
@@ -152,8 +155,10 @@ def fit(
                         history.append(means | validation)
                         if patience is not None:
                             best = _better(best, history.epochs, validation, step)
-                        if checkpoint is not None and ranks.rank == 0:
-                            save_checkpoint(checkpoint, step, history, best)
+                        if checkpoint is not None:
+                            _check_parameters(step, batches, history)
+                        if file is not None:
+                            save_checkpoint(file, step, history, best)
                     bar.update()
             ctrl_c.leaving = True  # what is left to do is short
             if patience is not None and best is not None:
@@ -167,6 +172,7 @@ def fit(
                 history.append(epoch.means(batches))
             number = epoch.number if epoch else history.epochs + 1
             tqdm.write(f"interrupted in epoch {number}; what was learned is kept")
+        _check_parameters(step, batches, history)
         return history
 
 
@@ -217,6 +223,16 @@ class _Epoch:
         return means
 
 
+def _check_parameters(step: Step, batches: Iterable[Sequence[Tensor]], history: History) -> None:
+    """Raise FloatingPointError if the last update broke them, which no metric has seen yet."""
+    broken = step.not_finite()
+    if broken:
+        raise FloatingPointError(
+            f"{broken[0]} is not finite after epoch {history.epochs}; "
+            + _what_is_known(step, batches, first=False)
+        )
+
+
 def _what_is_known(step: Step, batches: Iterable[Sequence[Tensor]], first: bool) -> str:
     """Of the cause of a metric that is not finite: do the data hold it, had anything been learned?
 
@@ -251,11 +267,20 @@ def _check_passes(batches: Iterable[Sequence[Tensor]], epochs: int) -> None:
         )
 
 
-def _start(step: Step, history: History, checkpoint: str | os.PathLike | None) -> dict | None:
+def _start(
+    step: Step,
+    history: History,
+    checkpoint: str | os.PathLike | None,
+    epochs: int,
+    patience: int | None,
+) -> dict | None:
     """Go to where the checkpoint is, if there is one; returns the best state until then."""
-    if checkpoint is not None and Path(checkpoint).exists():
-        return load_checkpoint(checkpoint, step, history)
-    return None
+    if checkpoint is None:
+        return None
+    best = load_checkpoint(checkpoint, step, history) if Path(checkpoint).exists() else None
+    if history.epochs < epochs and not _is_over(best, history.epochs, patience):
+        check_room(checkpoint, step, history, best)
+    return best
 
 
 def _is_over(best: dict | None, epochs: int, patience: int | None) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_data, examples, one_each
+from ..checks import check_data, examples, integer, one_each
 from .checkpoints import load_states, states
 from .compiled import Compiled, not_compiled
 from .learner import Learner, MakeOptimizer, MakeScheduler, adam
@@ -52,12 +52,17 @@ class Step(Protocol):
         learners = [part for part in self.parts.values() if isinstance(part, Learner)]
         return sorted({rate for learner in learners for rate in learner.learning_rates()})
 
+    def not_finite(self) -> list[str]:
+        """The names of the parameters that an update has made infinite or nan."""
+        learners = {k: part for k, part in self.parts.items() if isinstance(part, Learner)}
+        return [f"{k}.{name}" for k, learner in learners.items() for name in learner.not_finite()]
+
     def state_dict(self) -> dict:
         return states(self.parts) | {"t": self.t}
 
     def load_state_dict(self, state: dict) -> None:
-        load_states(self.parts, state)
-        self.t = state["t"]
+        load_states(self.parts, {name: part for name, part in state.items() if name != "t"})
+        self.t = integer("t", state["t"], at_least=0)
 
 
 class gradient_step(Step):
