@@ -16,6 +16,7 @@ from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
 from .ring import RING_COLLAPSE, RING_GAME
+from .stacked import HUNDRED_LABELS
 from .variants import VARIANTS
 
 
@@ -55,6 +56,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "ring-collapse": RING_COLLAPSE,
     "bits": BITS,
     "vae-variants": VARIANTS,
+    "hundred-labels": HUNDRED_LABELS,
     "autoregressive-digits": DIGITS,
     "autoregressive-orders": ORDERS,
 }
