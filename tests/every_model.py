@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
-from torch.distributions import constraints
+from torch.distributions import Independent, Normal, constraints
 from torch.distributions.constraints import Constraint
 
 from dgm import heads, models, objectives
@@ -71,6 +71,13 @@ def logistic(critic, x, y=None):
     """Something for a critic to maximise without a generator: real is what is upright."""
     condition = given(critic, y)
     return objectives.critic_logistic(lambda x: critic(x, **condition), x, x.flip(-1) / 2)
+
+
+def told_from_noise(energy, x, y=None):
+    """The one objective that trains an energy's constant too."""
+    origin = energy.weight.weight.new_zeros(energy.shape)
+    noise = Independent(Normal(origin, torch.ones_like(origin), validate_args=False), origin.dim())
+    return objectives.noise_contrastive(energy, x, noise=noise)
 
 
 def of_networks(cls, sizes, **more):
@@ -133,6 +140,7 @@ generator = {
     "support": UNIT,
     "conditional": True,
 }
+energy = {"protocols": {Energy}, "objective": told_from_noise, "support": REAL, "leading": True}
 critic = {"objective": logistic, "support": REAL, "conditional": True, "leading": True}
 
 EVERY = {
@@ -197,6 +205,16 @@ EVERY = {
     **of_networks(models.PCVAE, code | label, **pcvae),
     **of_networks(models.Generator, code, **generator),
     **of_networks(models.Critic, {}, **critic),
+    **of_networks(models.EnergyNetwork, {}, **energy),
+    "EnergyNetwork.fourier": Entry(
+        models.EnergyNetwork.fourier, {"hidden": 4, "features": 2}, **energy
+    ),
+    "ScoreNetwork.mlp": Entry(
+        models.ScoreNetwork.mlp,
+        {"hidden": 4, "features": 2},
+        objective=partial(objectives.annealed_score_matching, sigmas=(1.0, 0.1)),
+        support=REAL,
+    ),
 }
 EVERY |= {
     f"{name} given y": replace(entry, sizes=entry.sizes | label)

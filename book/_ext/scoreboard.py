@@ -13,12 +13,15 @@ makes a table. A line names a recipe, the model and the published figures; what 
 dgm.reproduce` recorded for the recipe in book/records/ is filled in, one row per record. Where no
 line has published figures, the table has no such column.
 
+A try-out whose budget was for less than a tenth of the full schedule's epochs says what minutes buy
+and not what the model can do. It stands in a table with the option `tryouts`, which has no others.
+
 The options say what the figures of one table have in common. A record that differs in one of them,
 is damaged, or belongs to no table is left out with a warning, so that a build under -W fails.
 
 Records of models that are judged by their samples name the features in which distances were
 measured, and give the distance of real images: one more column. All of one table must have been
-measured in the same features.
+measured in the same features. Where a record has figures of other seeds, they are a column, too.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+from dgm.reproduce import RECIPES
+
 logger = logging.getLogger(__name__)
 
 SHARED = ("dataset", "binarization", "estimator", "unit")
@@ -48,7 +53,8 @@ NEEDED = {
 }
 HEADINGS = ["Model", "Published", "Here", "Test images", "Epochs", "Training", "Device"]
 REAL = "Real images"  # stands behind "Here", in tables of distances
-NOT_YET = "not run yet"
+SEEDS = "Other seeds"  # stands there, too, if a record has any
+NOT_YET, TRIED = "not run yet", "tried out, see below"
 
 
 def problem(record: object, needed: dict = NEEDED) -> str | None:
@@ -133,6 +139,7 @@ def cells(record: dict) -> dict[str, str]:
     return {
         "Here": figure(record),
         REAL: figure(record["real_images"]) if "real_images" in record else "",
+        SEEDS: ", ".join(f"{value:.2f}" for value in record.get("other_seeds", ())),
         "Test images": f"{record['images']:,}",
         "Epochs": f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.2g}",
         "Training": duration(record["seconds"]),
@@ -140,15 +147,29 @@ def cells(record: dict) -> dict[str, str]:
     }
 
 
+def tried_out(record: dict) -> bool:
+    """Whether there was time for less than a tenth of the full schedule.
+
+    >>> record = {"name": "made", "budget_minutes": 12, "epochs": 8.1}  # of 85
+    >>> tried_out(record), tried_out(record | {"epochs": 8.6})
+    (True, False)
+    """
+    if record["budget_minutes"] is None or record["name"] not in RECIPES:
+        return False
+    return record["epochs"] < RECIPES[record["name"]].full.epochs / 10
+
+
 class Scoreboard(SphinxDirective):
     """`{scoreboard}`: a table of published and of recorded figures."""
 
     has_content = True
-    option_spec = dict.fromkeys(SHARED, directives.unchanged_required)
+    option_spec = dict.fromkeys(SHARED, directives.unchanged_required) | {
+        "tryouts": directives.flag
+    }
 
     def run(self) -> list[nodes.Node]:
         self.env.note_reread()  # the page does not change when records come
-        rows, shown = [], []
+        rows, shown, tryouts = [], [], "tryouts" in self.options
         for line in self.content:
             name, model, *published = (part.strip() for part in line.split("|"))
             listed(self.env).setdefault(self.env.docname, set()).add(name)
@@ -160,11 +181,14 @@ class Scoreboard(SphinxDirective):
             left = {"Model": self.inline(model)}
             if published:
                 left["Published"] = self.inline(*published)
-            rows += [left | cells(record) for record in own] or [left | {"Here": NOT_YET}]
-            shown += own
+            here = [record for record in own if tried_out(record) == tryouts]
+            empty = [] if tryouts else [left | {"Here": TRIED if own else NOT_YET}]
+            rows += [left | cells(record) for record in here] or empty
+            shown += here
         headings = [h for h in HEADINGS if h != "Published" or any(h in row for row in rows)]
-        if any("real_images" in record for record in shown):
-            headings.insert(headings.index("Here") + 1, REAL)
+        for heading, key in ((SEEDS, "other_seeds"), (REAL, "real_images")):
+            if any(key in record for record in shown):
+                headings.insert(headings.index("Here") + 1, heading)
         body = [[row.get(heading, "") for heading in headings] for row in rows]
         features = {record.get("features") for record in shown} - {None}
         if len(features) > 1:

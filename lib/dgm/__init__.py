@@ -12,6 +12,7 @@ from . import (
     architectures,
     checks,
     data,
+    energies,
     estimators,
     evaluate,
     figures,
@@ -22,6 +23,7 @@ from . import (
     objectives,
     plots,
     protocols,
+    samplers,
     toys,
     train,
 )
@@ -32,6 +34,7 @@ __all__ = [
     "checks",
     "data",
     "device",
+    "energies",
     "estimators",
     "evaluate",
     "figures",
@@ -42,6 +45,7 @@ __all__ = [
     "objectives",
     "plots",
     "protocols",
+    "samplers",
     "toys",
     "train",
 ]

@@ -13,7 +13,7 @@ of the model's own floating-point type, or of integers where the model says so (
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from numbers import Integral
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ __all__ = [
     "examples",
     "integer",
     "one_each",
+    "positive",
     "sizes",
 ]
 
@@ -51,6 +52,22 @@ def integer(argument: str, value, at_least: int = 1) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < at_least:
         raise ValueError(f"{argument}: got {value!r}, expected an integer of at least {at_least}")
     return int(value)
+
+
+def positive(argument: str, value) -> float:
+    """The value as a Python float: a step, a standard deviation, a radius.
+
+    Raises:
+        ValueError: it is no real number, or is not above zero, or not finite.
+
+    >>> positive("sigma", 0)
+    Traceback (most recent call last):
+    ValueError: sigma: got 0, expected a positive number
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 0 < value < float("inf"):
+        raise ValueError(f"{argument}: got {value!r}, expected a positive number")
+    return float(value)
 
 
 def sizes(argument: str, value) -> tuple[int, ...]:

@@ -19,7 +19,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .checks import check_label_shape, check_labels, event_shape, image_shape, integer, sizes
+from .checks import (
+    check_label_shape,
+    check_labels,
+    event_shape,
+    image_shape,
+    integer,
+    positive,
+    sizes,
+)
 
 
 class Features(nn.Sequential):
@@ -129,6 +137,45 @@ def mlp(inputs: int | Sequence[int], *hidden: int, activation=nn.ReLU) -> Featur
     for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
         layers += [nn.Linear(n_in, n_out), activation()]
     return Features(layers, widths[-1])
+
+
+class Fourier(nn.Module):
+    r"""Waves of random directions and frequencies, $(\sin \Omega x, \cos \Omega x)$ with
+    $\Omega_{ij} \sim \mathcal N(0, s^2)$, fixed.
+
+    A perceptron of coordinates learns slow functions first and fine detail late. One of waves has
+    detail of the size 1 / s to begin with.
+
+    Args:
+        inputs: number of coordinates.
+        features: number of waves.
+        scale: s, in radians per unit of x.
+
+    Shapes: (..., inputs) -> (..., 2 features).
+
+    Raises:
+        ValueError: a size is no positive integer, or the scale is not positive.
+
+    Source: Rahimi and Recht (2007), Random features for large-scale kernel machines; Tancik et al.
+    (2020), arXiv:2006.10739, Fourier Features Let Networks Learn High Frequency Functions in Low
+    Dimensional Domains.
+
+    >>> import torch
+    >>> Fourier(2, features=32)(torch.zeros(5, 2)).shape
+    torch.Size([5, 64])
+    """
+
+    def __init__(self, inputs: int, features: int, scale: float = 2.5):
+        super().__init__()
+        inputs, features = integer("inputs", inputs), integer("features", features)
+        self.out_features = 2 * features
+        self.register_buffer(
+            "frequencies", positive("scale", scale) * torch.randn(inputs, features)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        phase = x @ self.frequencies  # (..., features)
+        return torch.cat([phase.sin(), phase.cos()], -1)
 
 
 def to_event(

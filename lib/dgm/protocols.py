@@ -6,7 +6,7 @@ methods. A class belongs to a protocol when it has the methods; it need not inhe
     Generative        can draw samples                       (a GAN's generator)
     Tractable         ... and evaluate log p(x) exactly      (mixtures, PPCA, autoregressive models)
     LatentVariable    ... or has the parts of p(x, z)        (variational autoencoders, M2)
-    Energy            knows log p(x) up to a constant        (Boltzmann machines, mixtures)
+    Energy            knows log p(x) up to a constant        (Boltzmann machines, networks)
     Denoiser          knows what a noisy x was               (diffusion models)
     SemiSupervised    can say which label an example has     (M2, the prediction-constrained VAE)
 

@@ -6,20 +6,20 @@ Each is a mixture of K Gaussians with equal weights and one standard deviation,
 
 so `log_prob` is exact, in nats, and sampling is easy. With the defaults nearly all the mass lies
 in the square [-1.8, 1.8]^2. `dgm.data.load("ring")` and so on draws a data set from each.
+`Noised` is any of them behind noise, with its score.
 
 The means are computed on the CPU and in float32 at least, so that they are the same on every
 device; they then have torch's default type.
 """
 
 import math
-from numbers import Real
 
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from . import _device
-from .checks import integer
+from .checks import check_shape, integer, positive, readable
 
 
 def ring(modes=8, radius=1.0, sigma=0.05, device=None) -> MixtureSameFamily:
@@ -43,7 +43,7 @@ def ring(modes=8, radius=1.0, sigma=0.05, device=None) -> MixtureSameFamily:
     tensor(True)
     """
     modes = integer("modes", modes)
-    _check_positive(radius=radius, sigma=sigma)
+    radius, sigma = positive("radius", radius), positive("sigma", sigma)
     angle = 2 * math.pi * _count(modes) / modes  # (K,)
     return _mixture(radius * _on_circle(angle), sigma, device)
 
@@ -66,7 +66,7 @@ def grid(side=5, spacing=0.5, sigma=0.05, device=None) -> MixtureSameFamily:
             [ 0.5000,  0.5000]])
     """
     side = integer("side", side)
-    _check_positive(spacing=spacing, sigma=sigma)
+    spacing, sigma = positive("spacing", spacing), positive("sigma", sigma)
     line = spacing * (_count(side) - (side - 1) / 2)  # (side,)
     y, x = torch.meshgrid(line, line, indexing="ij")  # (side, side) each
     return _mixture(torch.stack([x, y], dim=-1).reshape(-1, 2), sigma, device)  # means (K, 2)
@@ -90,7 +90,7 @@ def moons(points=50, sigma=0.08, device=None) -> MixtureSameFamily:
             [ 1.5000,  0.2500]])
     """
     points = integer("points", points)
-    _check_positive(sigma=sigma)
+    sigma = positive("sigma", sigma)
     upper = _on_circle(_even(0, math.pi, points))  # (points, 2)
     upper = upper - upper.new_tensor([0.5, 0.25])  # so that the two lie symmetrically to the origin
     return _mixture(torch.cat([upper, -upper]), sigma, device)
@@ -110,11 +110,91 @@ def spirals(points=100, sigma=0.05, device=None) -> MixtureSameFamily:
     tensor(1.5000)
     """
     points = integer("points", points)
-    _check_positive(sigma=sigma)
+    sigma = positive("sigma", sigma)
     # The length of a spiral grows like its angle squared: the root spaces the means evenly.
     turn = _even(0.05, 1, points).sqrt()[:, None]  # (points, 1), of one and a half turns
     arm = 1.5 * turn * _on_circle(3 * math.pi * turn[:, 0])  # (points, 2)
     return _mixture(torch.cat([arm, -arm]), sigma, device)
+
+
+class Noised:
+    r"""A mixture of Gaussians behind noise, $\tilde x = x + \sigma \epsilon$, exactly, for every
+    $\sigma$:
+
+    $$p_\sigma(\tilde x) = \sum_k \pi_k \, \mathcal N(\tilde x; m_k, s_k^2 + \sigma^2) .$$
+
+    Noise adds to the variance of every component and moves nothing else. So the score of every
+    noised toy is known, and what the clean point was.
+
+    Args:
+        density: one of this module's, or any mixture of Gaussians with independent coordinates.
+
+    Raises:
+        ValueError: it is something else.
+
+    Source: Efron (2011), doi:10.1198/jasa.2011.tm11181, Tweedie's Formula and Selection Bias.
+
+    >>> moons = Noised(moons(device="cpu"))
+    >>> moons.score(torch.zeros(3, 2), sigma=0.5).shape
+    torch.Size([3, 2])
+    """
+
+    classes = 0
+
+    def __init__(self, density: MixtureSameFamily):
+        parts = getattr(density, "component_distribution", None)
+        if not (isinstance(parts, Independent) and isinstance(parts.base_dist, Normal)):
+            raise ValueError(
+                f"density: got {type(density).__name__}, expected a mixture of Gaussians with "
+                "independent coordinates, as those of dgm.toys"
+            )
+        self.shape, self.support = tuple(density.event_shape), density.support
+        self.log_weights = density.mixture_distribution.logits  # (K,), normalised
+        self.mean, self.variance = parts.mean, parts.variance  # (K, D) each
+
+    def at(self, sigma: float) -> MixtureSameFamily:
+        r"""$p_\sigma$ as a distribution of its own, for one noise level."""
+        deviation = (self.variance + self._level(sigma) ** 2).sqrt()
+        parts = Independent(Normal(self.mean, deviation), 1)
+        return MixtureSameFamily(Categorical(logits=self.log_weights), parts)
+
+    def log_prob(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        r"""$\log p_\sigma(x)$ in nats, for one noise level or one per point: (B, D) -> (B,)."""
+        return self._log_joint(x, sigma).logsumexp(-1)
+
+    def score(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        r"""$\nabla \log p_\sigma(x) = \sum_k p(k \mid x) \, (m_k - x) / (s_k^2 + \sigma^2)$:
+        (B, D) -> (B, D).
+        """
+        weights = self._log_joint(x, sigma).softmax(-1)  # (B, K)
+        pull = (self.mean - x[:, None]) / self._variance(sigma)  # (B, K, D)
+        return (weights[..., None] * pull).sum(1)
+
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        r"""$\mathbb E[x \mid \tilde x] = \tilde x + \sigma^2 \nabla \log p_\sigma(\tilde x)$
+        (Tweedie's formula): (B, D) -> (B, D).
+        """
+        level = self._level(sigma)
+        return x + level.square().reshape(-1, 1) * self.score(x, level)
+
+    def _log_joint(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """log of p(k) p(x | k): (B, D) -> (B, K)."""
+        check_shape(x, self.shape)
+        parts = Normal(self.mean, self._variance(sigma).sqrt(), validate_args=False)  # (., K, D)
+        return self.log_weights + parts.log_prob(x[:, None]).sum(-1)
+
+    def _variance(self, sigma: float | Tensor) -> Tensor:
+        """(1, K, D), or (B, K, D) for as many noise levels."""
+        return self.variance + self._level(sigma).square().reshape(-1, 1, 1)
+
+    def _level(self, sigma: float | Tensor) -> Tensor:
+        """A noise level, zero for no noise, or one per point, as a tensor."""
+        level = torch.as_tensor(sigma, dtype=self.mean.dtype, device=self.mean.device)
+        if level.dim() > 1 or (readable(level) and not (level >= 0).all()):
+            raise ValueError(
+                f"sigma: got {sigma!r}, expected a number, or one per point, 0 or more"
+            )
+        return level
 
 
 def _count(n: int) -> Tensor:
@@ -139,9 +219,3 @@ def _mixture(means: Tensor, sigma: float, device) -> MixtureSameFamily:
     means = means.to(_device.device(device), torch.get_default_dtype())  # (K, 2)
     weights = Categorical(logits=torch.zeros_like(means[:, 0]))  # (K,), equal
     return MixtureSameFamily(weights, Independent(Normal(means, sigma), 1))
-
-
-def _check_positive(**arguments) -> None:
-    for name, value in arguments.items():
-        if not isinstance(value, Real) or not value > 0:
-            raise ValueError(f"{name}: got {value!r}, expected a positive number")

@@ -136,10 +136,28 @@ def test_a_kept_model_is_loaded_without_data_as_float32(monkeypatch, run):
     assert made.shape == (3, *record["shape"])
 
 
+KEEPS = [file.stem for file in RECORDS.rglob("*.json") if '"examples"' in file.read_text("utf-8")]
+
+
+def test_kept_images_are_grey_or_binary():
+    assert {"conv-vae", "pixelcnn-small"} <= set(KEEPS)
+    assert len(load("conv-vae").examples.unique()) > 100
+    assert load("pixelcnn-small").examples.unique().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("run", KEEPS)
+def test_kept_images_are_what_the_model_takes(run):
+    record = load(run)
+    images = record.examples
+    assert images.shape[1:] == tuple(record["shape"])
+    assert len(images.unique(dim=0)) == len(images) >= 10
+    assert images.min() == 0 and 0.9 < images.max() <= 1
+
+
 @pytest.mark.parametrize(
     ("run", "says"),
     [
-        ("vae-1-digits", "VAE 64-100-100-20, ELBO, k = 1: 500 epochs in 1.3 minutes on CPU (1 "),
+        ("vae-1-digits", "VAE 64-100-100-20, ELBO, k = 1: 500 epochs in 0.5 minutes on CPU (1 "),
         ("few-labels-mnist-mlp-15min", "5 draws of labels, 1,357 updates each in 19.8 minutes"),
     ],
 )
@@ -157,9 +175,10 @@ STUDIES = [name for name, experiment in EXPERIMENTS.items() if isinstance(experi
 # Rounding, by another processor or to float16, moves a draw by a thousandth of its size: of a
 # thousand draws a few cross the border of a mode, and a mode with about ten of them may be lost.
 # It may also turn a bit that is drawn in training, and in 250 updates of a network it grows: bounds
-# and likelihoods then differ by some hundredths of a nat.
+# and likelihoods then differ by some hundredths of a nat. Of 10,000 test images a few lie so near a
+# border between classes that a rounded weight puts them on the other side.
 NATS = ("rate", "ELBO", "p(x)", "objective", "validation", "test", "order", "mixed")
-BY_ROUNDING = {"modes": 1, "good": 0.005, **dict.fromkeys(NATS, 0.05)}
+BY_ROUNDING = {"modes": 1, "good": 0.005, "error": 0.1, **dict.fromkeys(NATS, 0.05)}
 
 
 def beyond_rounding(metric: str, recorded: float, measured: float) -> bool:
@@ -170,6 +189,8 @@ def beyond_rounding(metric: str, recorded: float, measured: float) -> bool:
 def test_the_first_updates_of_a_study_are_those_of_its_record(name):
     """One round of the last setting and its last seed."""
     record, study = load(name), EXPERIMENTS[name]
+    if not at_hand(study.dataset):
+        pytest.skip(f"{study.dataset} is not here")
     setting = record.settings[-1]
     seed = record["settings"][setting]["seeds"][-1]
     _, history = study.train(setting, seed, data.load(study.dataset), rounds=1)
@@ -182,6 +203,8 @@ def test_the_first_updates_of_a_study_are_those_of_its_record(name):
 def test_the_last_values_of_a_study_are_those_of_its_models(name):
     """All settings, all seeds."""
     record, study = load(name), EXPERIMENTS[name]
+    if not at_hand(study.dataset):
+        pytest.skip(f"{study.dataset} is not here")
     dataset = data.load(study.dataset)
     for setting, seed in product(record.settings, range(study.seeds)):
         torch.manual_seed(MEASURING_SEED)

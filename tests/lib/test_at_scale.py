@@ -7,9 +7,12 @@ import torch
 
 from dgm import data
 from dgm.evaluate import importance_weighted
+from dgm.models import MADE
 from dgm.objectives import elbo
 from dgm.reproduce import EXPERIMENTS, at_scale
-from dgm.reproduce.at_scale import AT_SCALE, packed, unpacked
+from dgm.reproduce.at_scale import AT_SCALE
+from dgm.reproduce.parts import likelihoods_and_images
+from dgm.reproduce.records import packed, unpacked
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +25,23 @@ def start(name, digits):
 
 
 def test_images_come_back_as_they_were(digits):
+    """Grey ones in 256 levels, binary ones as 0 and 1."""
     images = (digits.test.images * 255).round() / 255
     assert torch.equal(unpacked(packed(images), digits.shape), images)
+    binary = (images > 0.5).float()
+    assert torch.equal(unpacked(packed(binary), [*digits.shape]), binary)
+
+
+def test_a_likelihood_keeps_one_binary_image_of_each_class(digits):
+    model = MADE(digits.shape, hidden=(8,))
+    measured = likelihoods_and_images(model, digits, images=30)
+    examples = unpacked(measured["examples"], digits.shape)
+    x, y = next(iter(digits.test.batches(1000, shuffle=False, binarize="fixed")))
+    firsts = torch.stack([x[y == label][0] for label in range(10)])
+    assert torch.equal(examples, firsts)
+    with torch.no_grad():
+        own = -model.log_prob(x)
+    torch.testing.assert_close(torch.tensor(measured["nats"]), own, rtol=0, atol=6e-4)
 
 
 def test_a_vae_is_measured_by_its_bound_and_its_estimate(digits, monkeypatch):
@@ -58,7 +76,8 @@ def test_a_record_keeps_codes_labels_and_a_few_images(digits, monkeypatch):
         codes = model.encode(digits.test.images[:25])
     torch.testing.assert_close(torch.tensor(measured["codes"]), codes, rtol=0, atol=0.0051)
     assert measured["labels"] == digits.test.y[:25].tolist()
-    assert unpacked(measured["examples"], digits.shape).shape == (20, *digits.shape)
+    first = (255 * digits.test.images[:20]).round() / 255
+    assert torch.equal(unpacked(measured["examples"], digits.shape), first)
 
 
 def test_the_plan_is_that_of_a_recipe_for_1000_images():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.every_model import EVERY, SHAPE
 
-from dgm import estimators, heads, models, objectives
+from dgm import estimators, heads, models, objectives, samplers
 from dgm.train import adversarial_step, em_step, fit, gradient_step, linear_warmup
 from dgm.train.compiled import Compiled
 
@@ -46,6 +46,7 @@ mlp, conv = partial(models.VAE.mlp, SHAPE, hidden=(16,)), partial(models.VAE.con
 normal = partial(mlp, likelihood=heads.Normal)
 bits = partial(mlp, posterior=heads.Bernoulli)
 score = estimators.score_function
+energy = partial(models.EnergyNetwork.fourier, 2, hidden=4, features=2)
 
 
 def noisy():
@@ -65,6 +66,13 @@ CANNOT = {  # what torch does not trace: recurrent layers, copies, inner gradien
     **{name: TABLE.pop(name) for name in ("LSTM", "MADE, any order", "MADE.ensemble")},
     "VAE, dreg": (mlp, partial(objectives.dreg, k=3), binary),
     "VAE, fisher": (normal, objectives.fisher, binary),
+    "EnergyNetwork, score matching": (energy, objectives.score_matching, points),
+    "EnergyNetwork, denoising": (energy, objectives.denoising_score_matching, points),
+    "EnergyNetwork, mala": (
+        energy,
+        partial(objectives.contrastive_divergence, sampler=samplers.mala),
+        points,
+    ),
 }
 STEPS = TABLE | {
     "Dequantised, noise": (noisy, objectives.elbo, binary),
@@ -76,6 +84,12 @@ STEPS = TABLE | {
     "VAE, free bits": (mlp, objectives.free_bits, binary),
     "VAE.conv, iwae": (conv, partial(objectives.iwae, k=3), binary),
     "M2, few labels": (partial(models.M2.mlp, SHAPE, hidden=(16,)), objectives.m2, mixed),
+    "EnergyNetwork, metropolis": (
+        energy,
+        partial(objectives.contrastive_divergence, sampler=samplers.metropolis),
+        points,
+    ),
+    "EnergyNetwork, on a grid": (energy, partial(objectives.grid_likelihood, cells=4), points),
     "PCVAE, few labels": (
         partial(models.PCVAE.mlp, SHAPE, hidden=(16,)),
         partial(objectives.prediction_constrained, consistency=1.0),

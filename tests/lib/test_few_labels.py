@@ -176,17 +176,6 @@ def test_a_run_writes_a_record():
     assert statistics.mean(few[0]) > statistics.mean(few[2]) + 3  # more labels help
 
 
-def test_a_comparison_may_ask_for_one_number_of_labels(monkeypatch):
-    monkeypatch.setitem(EXPERIMENTS, "tiny", Comparison(CHEAP, draws=2, updates=3, labels=(150,)))
-    assert {row["labels"] for row in reproduce("tiny")["rows"]} == {150}
-
-
-def test_the_comparison_of_the_stacked_has_what_it_is_to_beat():
-    names = [method.name for method in SETTINGS["few-labels-mnist-stacked"].methods]
-    codes = "Logistic regression, VAE codes"
-    assert names == ["Logistic regression, pixels", "Supervised network", codes, "M1+M2"]
-
-
 def test_a_stopped_run_goes_on(monkeypatch, capsys):
     with monkeypatch.context() as patch:
         stop_at(patch, 3)

@@ -85,6 +85,8 @@ def said(model, x, y, z):
         answers["forward"] = model(z, **given(model, y if y is None else y.expand(z.shape[:-1])))
     if isinstance(model, models.Critic):
         answers["forward"] = model(x, **condition)
+    if isinstance(model, models.ScoreNetwork):
+        answers |= {"score": model.score(x, 0.5), "denoise": model.denoise(x, 0.5)}
     return answers
 
 
@@ -162,6 +164,7 @@ def test_what_it_says_has_one_answer_for_each_example(name, shape):
     model, x, y = made(name, shape)
     z = codes(model, x, y, N)
     sizes = {"classify": (CLASSES,), "encode": (2,), "decode": shape, "forward": shape}
+    sizes |= {"score": shape, "denoise": shape}
     if isinstance(model, models.Critic):
         sizes["forward"] = ()
     answers = said(model, x, y, z)
@@ -175,7 +178,9 @@ def test_what_it_says_has_one_answer_for_each_example(name, shape):
         torch.testing.assert_close(alone[what], answer[4:5], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [n for n, e in EVERY.items() if Energy in e.protocols])
+@pytest.mark.parametrize(
+    "name", [n for n, e in EVERY.items() if {Energy, Tractable} <= e.protocols]
+)
 def test_an_energy_is_minus_log_p_up_to_one_constant(name):
     model, x, _ = made(name)
     constant = model.double().energy(x.double()) + model.log_prob(x.double())

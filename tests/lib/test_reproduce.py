@@ -127,6 +127,26 @@ def test_a_finished_run_is_only_measured_again(monkeypatch, folder):
     assert again["seconds"] == record["seconds"]  # those of the training, not of the second call
 
 
+def test_other_seeds_are_trained_alike_and_told_beside_the_first(monkeypatch, folder):
+    first = reproduce("tiny")
+    monkeypatch.setitem(EXPERIMENTS, "tiny", dataclasses.replace(TINY, seeds=3))
+    record = reproduce("tiny")
+    others = record.pop("other_seeds")
+    assert result(record) == result(first)
+    assert len({first["figure"], *others}) == 3
+
+    def from_seed_two(shape, rate):
+        torch.manual_seed(2)
+        return TINY.step(shape, rate)
+
+    shutil.rmtree("runs")  # else the plan of the finished run is followed
+    monkeypatch.setitem(EXPERIMENTS, "tiny", dataclasses.replace(TINY, step=from_seed_two))
+    assert reproduce("tiny")["figure"] == pytest.approx(others[1], abs=1e-6)
+
+    monkeypatch.setitem(EXPERIMENTS, "tiny", dataclasses.replace(TINY, seeds=3))
+    assert "other_seeds" not in reproduce("tiny", budget=1e-3)  # whose budget is for one
+
+
 @pytest.mark.parametrize("n", [5, 6, 7])  # within the second epoch, at its end, after it
 def test_stopped_and_resumed_equals_uninterrupted(monkeypatch, folder, n):
     whole = reproduce("tiny")
@@ -179,6 +199,12 @@ def test_the_schedule_divides_an_epoch_into_rounds():
     full = dataclasses.replace(TINY.full, epochs=2, parts=3)  # the three batches of an epoch
     plan = dataclasses.replace(TINY, full=full).plan(None)
     assert (plan["rounds"], plan["updates"]) == (6, 1)
+
+
+def test_exact_likelihoods_are_measured_on_all_images_whatever_the_budget():
+    exact = {name: recipe.few for name, recipe in RECIPES.items() if recipe.estimator == "exact"}
+    assert len(exact) == 6 and set(exact.values()) == {None}
+    assert RECIPES["vae-1"].few == 1000
 
 
 def test_a_round_is_the_beginning_of_a_shuffle():

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dgm import data
-from dgm.reproduce import EXPERIMENTS, Study, load, reproduce, study
+from dgm.reproduce import EXPERIMENTS, Record, Study, load, reproduce, study
 from dgm.reproduce.records import read_models, round_weights, write_models
 from dgm.reproduce.ring import RING_COLLAPSE, RING_GAME, game
 
@@ -177,6 +177,14 @@ def test_the_provenance_says_what_how_long_where_and_with_what(monkeypatch):
     for part in (" processors, load ", versions, record["date"], f"commit {record['commit'][:12]}"):
         assert part in record.provenance
     assert record.provenance.endswith(": make reproduce NAMES=tiny BUDGET=1000")
+
+
+@pytest.mark.parametrize(("epochs", "says"), [(1.0, "1 epoch in"), (0.5, "0.5 epochs in")])
+def test_one_epoch_is_no_plural(folder, epochs, says):
+    record = load("vae-1-digits").content | {"epochs": epochs}
+    (folder / "x.json").write_text(json.dumps(record), encoding="utf-8")
+    line = Record(folder / "x.json", folder / "x.pt").provenance
+    assert line.startswith(f"{record['model']}: {says}")
 
 
 def test_questions_a_record_cannot_answer():

@@ -2,6 +2,8 @@
 
 `representation` asks a model about given examples: codes, reconstructions, log-likelihoods.
 `likelihood` estimates what a latent-variable model says about data, and takes its bound apart.
+`partition` counts: log Z of an energy, and log p(x) of a decoder without its encoder, by annealed
+importance sampling along a path of `paths`. `plane` compares densities of the plane on a grid.
 `samples` needs draws alone, as there are of every generative model, implicit ones included,
 if need be in the features of a `classifier` of our own.
 """
@@ -15,6 +17,9 @@ from .likelihood import (
     importance_weighted,
     rate_distortion,
 )
+from .partition import AnnealingPath, Sandwich, ais, reverse_ais, sandwich
+from .paths import DecoderPath, RBMPath
+from .plane import grid_kl
 from .representation import (
     bits_per_dimension,
     knn,
@@ -39,14 +44,20 @@ from .samples import (
 
 __all__ = [
     "AggregatePosterior",
+    "AnnealingPath",
     "Classifier",
+    "DecoderPath",
+    "RBMPath",
+    "Sandwich",
     "active_units",
     "aggregate_posterior",
+    "ais",
     "bits_per_dimension",
     "copying",
     "encode",
     "frechet_distance",
     "good_share",
+    "grid_kl",
     "importance_weighted",
     "knn",
     "linear_probe",
@@ -62,5 +73,7 @@ __all__ = [
     "principal_angles",
     "rate_distortion",
     "reconstruction_error",
+    "reverse_ais",
+    "sandwich",
     "train_classifier",
 ]

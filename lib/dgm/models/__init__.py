@@ -9,11 +9,13 @@ from ._from_architecture import FromArchitecture
 from .autoencoder import Autoencoder
 from .autoregressive import FVSBN, LSTM, MADE, NADE, GatedPixelCNN, PixelCNN, Transformer
 from .conditional import ConditionalVAE
+from .energy import EnergyNetwork
 from .flows import Dequantised, Flow
 from .gan import Critic, Generator
 from .linear import PCA, PPCA
 from .mixtures import BernoulliMixture, GaussianMixture
 from .rbm import RBM
+from .score_network import ScoreNetwork
 from .semi_supervised import M1, M2, PCVAE
 from .vae import VAE
 
@@ -34,11 +36,13 @@ __all__ = [
     "ConditionalVAE",
     "Critic",
     "Dequantised",
+    "EnergyNetwork",
     "Flow",
     "FromArchitecture",
     "GatedPixelCNN",
     "GaussianMixture",
     "Generator",
     "PixelCNN",
+    "ScoreNetwork",
     "Transformer",
 ]

@@ -5,7 +5,7 @@
 
 The two are trained against each other by `dgm.train.adversarial_step`. With the logistic objective
 D_psi(x) is a logit, sigma(D_psi(x)) the probability that x is real, and the critic goes by the name
-of discriminator; with the Wasserstein objective D_psi(x) is a score without such a meaning.
+of discriminator; with the Wasserstein objective D_psi(x) is a number without such a meaning.
 
 Source: Goodfellow et al. (2014), arXiv:1406.2661, Generative Adversarial Nets; for images Radford
 et al. (2016), arXiv:1511.06434, Unsupervised Representation Learning with Deep Convolutional GANs.
@@ -126,7 +126,7 @@ class Generator(FromArchitecture, nn.Module):
 
 
 class Critic(FromArchitecture, nn.Module):
-    r"""$D_\psi(x)$, one real number per example: a logit (discriminator) or a score.
+    r"""$D_\psi(x)$, one real number per example: a logit (discriminator) or without a unit.
 
     No batch normalisation: D(x) must depend on x alone, or its gradient with respect to one example
     would be that of a whole batch, and gradient penalties would be wrong.

@@ -32,8 +32,8 @@ class M1:
     The classifier is one of scikit-learn's. With `draws=0` it learns from the posterior means, one
     code per image; otherwise from so many draws of $q_\phi(z \mid x)$ for each image, all with the
     image's label, so that it sees how sure the encoder is of each code. It predicts from the
-    posterior mean in either case: the score of a linear classifier there is the average of its
-    scores at infinitely many draws.
+    posterior mean in either case: the logit of a linear classifier there is the average of its
+    logits at infinitely many draws.
 
     Args:
         vae: trained, of x alone; anything with a `posterior`.

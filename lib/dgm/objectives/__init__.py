@@ -17,17 +17,25 @@ from .adversarial import (
     r1_penalty,
 )
 from .bounds import dreg, elbo, free_bits, iwae
-from .contrastive import contrastive_divergence
+from .contrastive import contrastive_divergence, noise_contrastive
 from .divergences import kl, kl_per_coordinate
 from .fisher import fisher
-from .likelihood import log_likelihood, order_agnostic, reconstruction
+from .likelihood import grid_likelihood, log_likelihood, order_agnostic, reconstruction
+from .score_matching import (
+    annealed_score_matching,
+    denoising_score_matching,
+    score_matching,
+    sliced_score_matching,
+)
 from .semi_supervised import labelled_bound, m2, prediction_constrained, unlabelled_bound
 
 __all__ = [
+    "annealed_score_matching",
     "contrastive_divergence",
     "critic_hinge",
     "critic_logistic",
     "critic_wasserstein",
+    "denoising_score_matching",
     "dreg",
     "elbo",
     "fisher",
@@ -36,15 +44,19 @@ __all__ = [
     "generator_non_saturating",
     "generator_saturating",
     "gradient_penalty",
+    "grid_likelihood",
     "iwae",
     "kl",
     "kl_per_coordinate",
     "labelled_bound",
     "log_likelihood",
     "m2",
+    "noise_contrastive",
     "order_agnostic",
     "prediction_constrained",
     "r1_penalty",
     "reconstruction",
+    "score_matching",
+    "sliced_score_matching",
     "unlabelled_bound",
 ]

@@ -54,7 +54,7 @@ def critic_logistic(D: Function, real: Tensor, fake: Tensor, r1: float = 0.0) ->
     """
     _check_pair(real, fake)
     # log(1 - sigma(a)) = log sigma(-a)
-    value = logsigmoid(_scores(D, real)) + logsigmoid(-_scores(D, fake))
+    value = logsigmoid(_values(D, real)) + logsigmoid(-_values(D, fake))
     return value - r1 * r1_penalty(D, real) if r1 else value
 
 
@@ -75,7 +75,7 @@ def critic_wasserstein(D: Function, real: Tensor, fake: Tensor, penalty: float =
     tensor([2.4000])
     """
     _check_pair(real, fake)
-    value = _scores(D, real) - _scores(D, fake)
+    value = _values(D, real) - _values(D, fake)
     return value - penalty * gradient_penalty(D, real, fake) if penalty else value
 
 
@@ -91,7 +91,7 @@ def critic_hinge(D: Function, real: Tensor, fake: Tensor) -> Tensor:
     tensor([-1.0000, -0.5000])
     """
     _check_pair(real, fake)
-    return -relu(1 - _scores(D, real)) - relu(1 + _scores(D, fake))
+    return -relu(1 - _values(D, real)) - relu(1 + _values(D, fake))
 
 
 def generator_saturating(D: Function, fake: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def generator_saturating(D: Function, fake: Tensor) -> Tensor:
     >>> generator_saturating(lambda x: x[:, 0], torch.zeros(1, 1))
     tensor([0.6931])
     """
-    return -logsigmoid(-_scores(D, fake))
+    return -logsigmoid(-_values(D, fake))
 
 
 def generator_non_saturating(D: Function, fake: Tensor) -> Tensor:
@@ -127,11 +127,11 @@ def generator_non_saturating(D: Function, fake: Tensor) -> Tensor:
     >>> generator_non_saturating(lambda x: x[:, 0], torch.zeros(1, 1))
     tensor([-0.6931])
     """
-    return logsigmoid(_scores(D, fake))
+    return logsigmoid(_values(D, fake))
 
 
 def generator_linear(D: Function, fake: Tensor) -> Tensor:
-    r"""$D(x')$: the score itself, for the Wasserstein and the hinge critic.
+    r"""$D(x')$: the value itself, for the Wasserstein and the hinge critic.
 
     Shapes: fake (B, *event) -> (B,). Raises: ValueError if D does not return (B,).
 
@@ -141,7 +141,7 @@ def generator_linear(D: Function, fake: Tensor) -> Tensor:
     >>> generator_linear(lambda x: x[:, 0], torch.tensor([[2.0]]))
     tensor([2.])
     """
-    return _scores(D, fake)
+    return _values(D, fake)
 
 
 def gradient_penalty(D: Function, real: Tensor, fake: Tensor) -> Tensor:
@@ -189,11 +189,11 @@ def _gradient(D: Function, x: Tensor) -> Tensor:
     x, learning = x.detach().requires_grad_(), torch.is_grad_enabled()
     with torch.enable_grad():  # also in a validation, which differentiates nothing else
         # D(x_i) depends on x_i alone, so the gradient of the sum holds those of all examples
-        (gradient,) = torch.autograd.grad(_scores(D, x).sum(), x, create_graph=learning)
+        (gradient,) = torch.autograd.grad(_values(D, x).sum(), x, create_graph=learning)
     return gradient.flatten(1)
 
 
-def _scores(D: Function, x: Tensor) -> Tensor:
+def _values(D: Function, x: Tensor) -> Tensor:
     """D(x). Its shape is checked: (B, 1) would later be broadcast against (B,) in silence."""
     return one_each(D(x), x, "D")
 

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from ..checks import check_examples, one_each
+from ..energies import grid_log_partition, log_density
 from ..protocols import Tractable, given
 
 
@@ -24,6 +25,30 @@ def log_likelihood(model: Tractable, x: Tensor, y: Tensor | None = None) -> Tens
     """
     check_examples(model, x, y)
     return one_each(model.log_prob(x, **given(model, y)), x, "model: log_prob")
+
+
+def grid_likelihood(
+    model, x: Tensor, y: Tensor | None = None, box: float = 3.0, cells: int = 64
+) -> Tensor:
+    r"""$-E_\theta(x) - \log Z_\theta$ in nats, with Z summed over a grid: maximum likelihood for an
+    energy of the plane, exact but for the grid.
+
+    Shapes: x (B, 2) -> (B,).
+
+    Args:
+        model: an energy of events (2,).
+        box: half the side of the square that is summed over; data must lie well inside it.
+        cells: squares per side; too few of them do not see a narrow ridge.
+
+    Raises:
+        ValueError: as `dgm.energies.log_density`; box or cells is not positive.
+
+    >>> import torch
+    >>> from dgm.models import EnergyNetwork
+    >>> grid_likelihood(EnergyNetwork.fourier((2,)), torch.zeros(5, 2)).shape
+    torch.Size([5])
+    """
+    return log_density(model, x, y) - grid_log_partition(model, box, cells, like=x)
 
 
 def order_agnostic(model, x: Tensor, y: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Models of points in the plane, scored and sampled side by side."""
+"""Models of points in the plane, measured and sampled side by side."""
 
 import torch
 
@@ -9,10 +9,10 @@ from .base import COLORS, _numpy, _panels
 
 @torch.no_grad()
 def compare_2d(models: dict, data, n: int = 1000, ax=None):
-    """The book's comparison of models of points in the plane: a panel each, scored and sampled.
+    """The book's comparison of models of points in the plane: a panel each, measured and sampled.
 
-    The first panel shows the test points over the exact density, with the score that the exact
-    density itself has on them: up to the noise of the test points no model scores better. Then
+    The first panel shows the test points over the exact density, with the log-likelihood that the
+    density itself has on them: up to the noise of the test points no model has a higher one. Then
     comes each model: `n` samples, over its density where it has one, and under its name its mean
     test log-likelihood in nats, with the standard error. A density is shaded on the same scale in
     all panels; an implicit model has none.

@@ -7,8 +7,8 @@ in book/records/, written by this program only; `load` reads it. There are three
   the same test set in the same way. The published schedule takes hours to days (minutes for the
   digits, of which nobody has published figures). A budget cuts training to about that many minutes:
   the same model and objective, batches of the size that is fastest there, and a learning rate that
-  falls to zero in the time there is. On a CPU likelihoods are then measured on the first 1,000 test
-  images.
+  falls to zero in the time there is. On a CPU likelihoods that must be estimated are then measured
+  on the first 1,000 test images. A schedule of minutes is run from three seeds.
 - A `Study` belongs to a chapter, which shows its curves: several settings, several seeds each.
 - A `Comparison` trains classifiers on few labels; its records, in few-labels/, are whole tables.
 

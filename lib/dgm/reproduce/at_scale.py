@@ -1,10 +1,9 @@
 """Convolutional models of 28x28 digits, for pictures in a chapter: two VAEs and an autoencoder.
 
 Readers who have the weights and not the data need a few images to encode, and codes to see: a
-record keeps both, in a tiny form.
+record keeps both.
 """
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from ..objectives import elbo, reconstruction
 from ..train import Step
 from .parts import falling_rate, scheduled_step
 from .recipe import Recipe, Schedule
+from .records import packed
 
 DRAWS = 50  # per test image
 WIDTH = 16  # channels; all three have the same networks, up to the layers next to the code
@@ -107,25 +107,6 @@ def kept(model: nn.Module, x: Tensor, dataset: Dataset) -> dict:
         "labels": dataset.test.y[:CODES].tolist(),
         "examples": packed(dataset.test.images[:EXAMPLES]),
     }
-
-
-def packed(images: Tensor) -> str:
-    """Images in [0, 1] with 256 levels as text, a byte for each pixel.
-
-    >>> packed(torch.tensor([[[[0.0, 1.0]]]]))
-    'AP8='
-    """
-    return base64.b64encode((255 * images).round().byte().cpu().numpy().tobytes()).decode()
-
-
-def unpacked(text: str, shape: tuple[int, int, int]) -> Tensor:
-    """What was `packed`: (N, *shape).
-
-    >>> unpacked("AP8=", (1, 1, 2))
-    tensor([[[[0., 1.]]]])
-    """
-    pixels = torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
-    return pixels.reshape(-1, *shape) / 255
 
 
 AT_SCALE = {

@@ -23,13 +23,11 @@ class Comparison:
     Attributes:
         draws: of the labels; their seeds are 0, 1, ..., the next one is that of the choosing draw.
         updates: of each network, without a budget.
-        labels: how many; None for 100, 1,000 and 80 % of all.
     """
 
     setting: Setting
     draws: int = 5
     updates: int = 20_000
-    labels: tuple[int, ...] | None = None
     folder: ClassVar[str] = "few-labels"
 
     def plan(self, budget: float | None) -> dict:
@@ -40,9 +38,7 @@ class Comparison:
         return {"updates": updates, "seconds": 0.0}
 
     def numbers(self, dataset: data.Dataset) -> tuple[int, ...]:
-        """Of labels."""
-        if self.labels is not None:
-            return self.labels
+        """Of labels: 100, 1,000 and 80 % of all."""
         unit = 5 * len(dataset.classes)
         return 100, 1000, len(dataset.train) * 4 // 5 // unit * unit
 
@@ -109,6 +105,3 @@ def words(settings: dict) -> str:
 
 
 COMPARISONS = {name: Comparison(setting) for name, setting in SETTINGS.items()}
-COMPARISONS["few-labels-mnist-stacked"] = Comparison(
-    SETTINGS["few-labels-mnist-stacked"], updates=3000, labels=(100,)
-)

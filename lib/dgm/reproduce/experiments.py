@@ -17,6 +17,7 @@ from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
 from .ring import RING_COLLAPSE, RING_GAME
+from .stacked import HUNDRED_LABELS
 from .variants import VARIANTS
 
 
@@ -57,6 +58,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "ring-collapse": RING_COLLAPSE,
     "bits": BITS,
     "vae-variants": VARIANTS,
+    "hundred-labels": HUNDRED_LABELS,
     "autoregressive-digits": DIGITS,
     "autoregressive-orders": ORDERS,
 }
@@ -102,9 +104,10 @@ def reproduce(name: str, budget: float | None = None, distributed: bool = False)
         return None
     record = {"name": name, **outcome, "budget_minutes": budget}
     record["processes"] = world_size() if distributed else 1
+    about = surroundings()  # before weights are written over, which git would call a change
     if write_models(RECORDS / "models" / f"{run}.pt", models):
         record["weights"] = "float16"
-    record |= surroundings()
+    record |= about
     write(RECORDS / experiment.folder / f"{run}.json", record)
     return record
 

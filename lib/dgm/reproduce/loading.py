@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..train import own_random_state
 from .experiments import EXPERIMENTS
-from .records import read_models
+from .records import read_models, unpacked
 
 COMMITTED = Path(__file__).resolve().parents[3] / "book" / "records"  # beside this library
 
@@ -104,9 +104,8 @@ class Record:
 
     @property
     def examples(self) -> Tensor:
-        """The binary test images that were kept, (N, *shape)."""
-        pixels = [[float(pixel) for pixel in image] for image in self["examples"]]
-        return torch.tensor(pixels).unflatten(1, self["shape"])
+        """The test images that were kept, (N, *shape)."""
+        return unpacked(self["examples"], self["shape"])
 
     @property
     def provenance(self) -> str:
@@ -139,4 +138,5 @@ class Record:
             return f"{len(self.settings)} settings, {seeds} seeds, {updates:,} updates each"
         if "rows" in self.content:
             return f"{self['draws']} draws of labels, {self['updates']:,} updates each"
-        return f"{self['model']}: {self['epochs']:,.3g} epochs"
+        epochs = self["epochs"]
+        return f"{self['model']}: {epochs:,.3g} epoch{'s' * (epochs != 1)}"

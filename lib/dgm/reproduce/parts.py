@@ -12,6 +12,7 @@ from .. import data
 from .._device import device
 from ..evaluate import importance_weighted, mean_and_error
 from ..train import gradient_step
+from .records import packed
 
 DRAWS = 5000  # per test image, as published
 
@@ -87,7 +88,7 @@ def likelihoods_and_images(model: nn.Module, dataset: data.Dataset, images: int)
         each = torch.cat([-model.log_prob(part) for part in x.split(10)])
     return exact_negative_log_likelihood(model, dataset, images) | {
         "nats": [round(value, 3) for value in each.tolist()],
-        "examples": ["".join(map(str, x[i].flatten().int().tolist())) for i in firsts],
+        "examples": packed(x[firsts]),
     }
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from .. import data
 from .._device import device
-from ..train import Step, rank
+from ..train import History, Step, rank
 from .records import round_weights
 from .runs import seconds_per_update, spent, stopwatch, train_rounds
 
@@ -56,6 +56,8 @@ class Recipe:
         short: the schedule for a budget.
         few: how many test images do for a budget on a CPU; None: all of them.
         prepare: prepare(model, data), what the model is told of the data before it is trained.
+        seeds: how often the full schedule is run. The first model is kept and described; of the
+            others the record has the figures.
     """
 
     model: str
@@ -69,6 +71,7 @@ class Recipe:
     short: Schedule
     few: int | None = 1000
     prepare: Callable[[nn.Module, data.Dataset], None] | None = None
+    seeds: int = 1
     folder: ClassVar[str] = ""
 
     def plan(self, budget: float | None) -> dict:
@@ -97,9 +100,9 @@ class Recipe:
     def schedule(self, budget: float | None) -> Schedule:
         return self.full if budget is None else self.short
 
-    def start(self, dataset: data.Dataset, rate: Callable[[int], float]) -> Step:
+    def start(self, dataset: data.Dataset, rate: Callable[[int], float], seed: int = SEED) -> Step:
         """The step as it stands before training, the same each time."""
-        torch.manual_seed(SEED)
+        torch.manual_seed(seed)
         step = self.step(dataset.shape, rate)
         if self.prepare:
             self.prepare(step.model, dataset)
@@ -112,28 +115,45 @@ class Recipe:
     def run(
         self, plan: dict, folder: Path, distributed: bool = False
     ) -> tuple[dict, dict[str, nn.Module]]:
-        dataset, rounds, updates = data.load(self.dataset), plan["rounds"], plan["updates"]
-        batches = dataset.train.batches(plan["batch_size"], binarize=self.binarization)
-        rate = partial(self.schedule(plan["budget_minutes"]).rate, steps=rounds * updates)
-        step = self.start(dataset, rate)
-        options = {"checkpoint": folder / "checkpoint.pt", "distributed": distributed}
-        history = train_rounds(step, batches, updates, rounds, **options)
+        step, history = self.train(plan, folder / "checkpoint.pt", distributed=distributed)
         if distributed and rank() > 0:
             return {}, {}
-        lap = stopwatch()
-        round_weights(step.model)
+        dataset, lap = data.load(self.dataset), stopwatch()
+        size, updates = plan["batch_size"], plan["rounds"] * plan["updates"]
         record = {
             **{key: getattr(self, key) for key in ABOUT},
             "shape": [*dataset.shape],
             "images": plan["images"],
             **self.measure(step.model, dataset, plan["images"]),
-            "batch_size": plan["batch_size"],
-            "epochs": round(rounds * updates / len(batches), 3),
+            "batch_size": size,
+            "epochs": round(updates / len(dataset.train.batches(size)), 3),
             **spent(history),
             "measuring_seconds": lap(),
             "seed": SEED,
         }
+        if self.seeds > 1 and not (plan["budget_minutes"] or distributed):
+            record["other_seeds"] = [
+                self.figure(plan, folder, seed) for seed in range(SEED + 1, SEED + self.seeds)
+            ]
         return record, {"model": step.model}
+
+    def train(
+        self, plan: dict, checkpoint: Path, seed: int = SEED, distributed: bool = False
+    ) -> tuple[Step, History]:
+        """The step at the end, its model's weights rounded as they are kept."""
+        dataset, rounds, updates = data.load(self.dataset), plan["rounds"], plan["updates"]
+        batches = dataset.train.batches(plan["batch_size"], binarize=self.binarization)
+        rate = partial(self.schedule(plan["budget_minutes"]).rate, steps=rounds * updates)
+        step = self.start(dataset, rate, seed)
+        options = {"checkpoint": checkpoint, "distributed": distributed}
+        history = train_rounds(step, batches, updates, rounds, **options)
+        round_weights(step.model)
+        return step, history
+
+    def figure(self, plan: dict, folder: Path, seed: int) -> float:
+        """That of a model which was trained alike from another seed."""
+        step, _ = self.train(plan, folder / f"seed {seed}.pt", seed)
+        return self.measure(step.model, data.load(self.dataset), plan["images"])["figure"]
 
     def measure(self, model: nn.Module, dataset: data.Dataset, images: int) -> dict:
         """What the recipe says of a trained model, with the same draws each time."""

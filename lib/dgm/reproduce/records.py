@@ -1,9 +1,11 @@
 """What runs leave behind: records, models that are small enough, and where they were made."""
 
+import base64
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -72,6 +74,28 @@ def laid_out(value, indent: str = "\n") -> str:
         entries = [laid_out(v, deeper) for v in value]
         return "[" + deeper + f",{deeper}".join(entries) + indent + "]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def packed(images: Tensor) -> str:
+    """Images in [0, 1], grey or binary, as text: a byte for each pixel.
+
+    A record keeps a few test images so, as "examples", for readers who have the model and not the
+    data; `Record.examples` reads them.
+
+    >>> packed(torch.tensor([[[[0.0, 1.0]]]]))
+    'AP8='
+    """
+    return base64.b64encode((255 * images).round().byte().cpu().numpy().tobytes()).decode()
+
+
+def unpacked(text: str, shape: Sequence[int]) -> Tensor:
+    """What was `packed`, rounded to 256 levels: (N, *shape).
+
+    >>> unpacked("AP8=", (1, 1, 2))
+    tensor([[[[0., 1.]]]])
+    """
+    pixels = torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
+    return pixels.reshape(-1, *shape) / 255
 
 
 def write_model(file: Path, model: nn.Module) -> None:

@@ -1,13 +1,13 @@
 """Studies: several settings, each trained with several seeds, and curves of what is measured."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from .. import data
@@ -59,7 +59,9 @@ class Study:
             dataset = data.load(self.dataset)
             trial = 0.05 * 60 * budget / len(self.settings)
             update = sum(
-                seconds_per_update(self.start(name, 0, dataset.shape), self.batches(dataset), trial)
+                seconds_per_update(
+                    self.start(name, 0, self.shape(dataset)), self.batches(dataset), trial
+                )
                 for name in self.settings
             )
             affordable = 60 * budget / (self.seeds * self.every * update)
@@ -86,7 +88,7 @@ class Study:
         record = {
             "model": self.model,
             "dataset": self.dataset,
-            "shape": [*dataset.shape],
+            "shape": [*self.shape(dataset)],
             "measured": self.measured,
             "batch_size": self.batch_size,
             "updates": [self.every * (i + 1) for i in range(plan["rounds"])],
@@ -109,10 +111,12 @@ class Study:
         self, setting: str, seed: int, dataset: data.Dataset, rounds: int, file: Path | None = None
     ) -> tuple[Step, History]:
         """One setting, one seed: the step and the history of so many rounds."""
-        step = self.start(setting, seed, dataset.shape)
+        step = self.start(setting, seed, self.shape(dataset))
         watch = partial(self.watch, step, dataset)
         options = {"checkpoint": file, "progress": False}
-        return step, train_rounds(step, self.batches(dataset), self.every, rounds, watch, **options)
+        return step, train_rounds(
+            step, self.batches(dataset, seed), self.every, rounds, watch, **options
+        )
 
     def start(self, setting: str, seed: int, shape: tuple[int, ...]) -> Step:
         """The step as it stands before training, the same each time."""
@@ -127,7 +131,12 @@ class Study:
         """A model of the form that is kept."""
         return self.kept(self.start(setting, 0, shape))
 
-    def batches(self, dataset: data.Dataset) -> data.Batches:
+    def shape(self, dataset: data.Dataset) -> tuple[int, ...]:
+        """Of what is learned: that of an example."""
+        return dataset.shape
+
+    def batches(self, dataset: data.Dataset, seed: int = 0) -> Iterable[Sequence[Tensor]]:
+        """What a run with this seed learns from: here, of any seed, the training examples."""
         train = dataset.train
         if self.held_back:
             train = train.select(torch.arange(len(train) - self.held_back, device=train.y.device))

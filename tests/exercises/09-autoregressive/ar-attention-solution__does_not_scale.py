@@ -1,4 +1,4 @@
-def causal_attention(q, k, v):
+def local_attention(q, k, v, window):
     logits = q @ k.T
-    later = torch.ones_like(logits, dtype=torch.bool).triu(1)
-    return logits.masked_fill(later, -math.inf).softmax(1) @ v
+    seen = torch.ones_like(logits, dtype=torch.bool).tril().triu(-window)
+    return logits.masked_fill(~seen, -math.inf).softmax(1) @ v

@@ -1,7 +1,10 @@
-def made_masks(D, degrees):
-    layers = [list(range(1, D + 1)), *[m.tolist() for m in degrees]]
+def made_masks(order, degrees):
+    place = [0] * len(order)
+    for t, j in enumerate(order.tolist()):
+        place[j] = t + 1
+    layers = [place, *[m.tolist() for m in degrees]]
     masks = [
         torch.tensor([[float(to >= start) for start in before] for to in after])
         for before, after in zip(layers, layers[1:])
     ]
-    return [*masks, torch.tensor([[float(to > start) for start in layers[-1]] for to in layers[0]])]
+    return [*masks, torch.tensor([[float(to > start) for start in layers[-1]] for to in place])]

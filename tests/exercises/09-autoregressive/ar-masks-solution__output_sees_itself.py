@@ -1,7 +1,7 @@
-def made_masks(D, degrees):
-    ends = torch.arange(1, D + 1)
+def made_masks(order, degrees):
+    ends = 1 + order.argsort()
     layers = [ends, *degrees]
     hidden = [(m[:, None] >= before).float() for before, m in zip(layers[:-1], layers[1:])]
     last = (ends[:, None] >= layers[-1]).float()
-    last[0] = 0
+    last[order[0]] = 0
     return [*hidden, last]

@@ -1,0 +1,5 @@
+def made_masks(order, degrees):
+    ends = torch.arange(1, len(order) + 1)
+    layers = [ends, *degrees]
+    hidden = [(m[:, None] >= before).float() for before, m in zip(layers[:-1], layers[1:])]
+    return [*hidden, (ends[:, None] > layers[-1]).float()]
