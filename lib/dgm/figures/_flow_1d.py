@@ -78,9 +78,8 @@ def flow_1d(
     }
     measure = partial(numbers, modes=modes, sigma=sigma)
     draw = partial(_still, modes=modes, sigma=sigma)
-    return Flow1d.within(
-        10_000, spec, measure=measure, draw_still=draw, knots=knots, caption=caption
-    )
+    functions = {"check": check_knots, "measure": measure, "draw_still": draw}
+    return Flow1d.within(10_000, spec, **functions, knots=knots, caption=caption)
 
 
 def check_knots(knots: Sequence[Sequence[float]]) -> None:

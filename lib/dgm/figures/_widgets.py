@@ -10,7 +10,6 @@ from importlib import resources
 import anywidget
 import traitlets
 
-from ._flow_1d import check_knots
 from ._formats import data_uri, to_base64, to_json, to_webp
 
 _FILES = resources.files(__package__)
@@ -179,14 +178,15 @@ class Flow1d(Figure):
 
     knots = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True, page=True, value=True)
 
-    def __init__(self, measure, draw_still, **traits):
+    def __init__(self, check, measure, draw_still, **traits):
+        self._check = check  # knots -> ValueError, if they do not increase
         self._measure, self._draw_still = measure, draw_still  # knots -> numbers, -> Pillow image
         super().__init__(kind="flow_1d", **traits)
 
     @traitlets.validate("knots")
     def _increase(self, proposal):
         try:
-            check_knots(proposal.value)
+            self._check(proposal.value)
         except ValueError as error:
             raise traitlets.TraitError(str(error)) from error
         return proposal.value

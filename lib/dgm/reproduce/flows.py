@@ -12,9 +12,10 @@ from ..evaluate import bits_per_dimension, importance_weighted, mean_and_error
 from ..models import Dequantised, Flow
 from ..objectives import elbo, log_likelihood
 from ..train import Step
-from .at_scale import EXAMPLES, packed
+from .at_scale import EXAMPLES
 from .parts import falling_rate, scheduled_step
 from .recipe import Recipe, Schedule
+from .records import packed
 from .study import Study
 
 TRAINING, WEIGHTED, DRAWS = 2000, 500, 16  # images, test images of a tighter bound, its draws
