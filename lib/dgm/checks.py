@@ -151,7 +151,7 @@ def check_examples(model, x: Tensor, y: Tensor | None = None, at_least: int = 1)
         raise ValueError(f"y: got {got}, expected a tensor of {len(x)}, one for each example")
 
 
-def check_shape(x: Tensor, shape: Sequence[int]) -> None:
+def check_shape(x: Tensor, shape: Sequence[int], argument: str = "x") -> None:
     """Raise ValueError unless x is a tensor of shape (..., *shape).
 
     >>> check_shape(torch.zeros(5, 8, 8, 1), (1, 8, 8))
@@ -159,7 +159,8 @@ def check_shape(x: Tensor, shape: Sequence[int]) -> None:
     ValueError: x: got shape (5, 8, 8, 1), expected (..., 1, 8, 8)
     """
     if x.shape[max(x.dim() - len(shape), 0) :] != tuple(shape):
-        raise ValueError(f"x: got shape {tuple(x.shape)}, expected {_written('...', shape)}")
+        got = tuple(x.shape)
+        raise ValueError(f"{argument}: got shape {got}, expected {_written('...', shape)}")
 
 
 def check_data(model, x: Tensor, y: Tensor | None = None) -> None:

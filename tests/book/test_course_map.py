@@ -112,9 +112,9 @@ def test_the_instructors_graph_has_the_same_arrows():
 def spoken(text: str) -> set[Edge]:
     """The arrows of sentences such as "From 1 to 3, The ELBO; and 8, Adversarial networks."."""
     pairs = set()
-    for a, after in re.findall(r"From (\d|the preliminaries) ([^.]*)\.", text):
-        name = f"0{a}" if a.isdigit() else "preliminaries"
-        pairs |= {(name, f"0{b}") for b in re.findall(r"\d", after)}
+    for a, after in re.findall(r"From (\d+|the preliminaries) ([^.]*)\.", text):
+        name = f"{int(a):02}" if a.isdigit() else "preliminaries"
+        pairs |= {(name, f"{int(b):02}") for b in re.findall(r"\d+", after)}
     return pairs
 
 

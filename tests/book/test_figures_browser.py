@@ -64,12 +64,13 @@ def made():
         "two modes": figures.distribution_1d(
             z, two_modes, log_prior, mean=(-3, 3), scale=(0.1, 1.5), start=(1.4, 0.3)
         ),
+        "flow": figures.flow_1d(),
         "decoder": decoder,
         "codes": codes,
     }  # fmt: skip
 
 
-ORDER = ["plane", "colour", "frames", "distribution", "two modes"]
+ORDER = ["plane", "colour", "frames", "distribution", "two modes", "flow"]
 
 
 @pytest.fixture(scope="module")
@@ -253,6 +254,53 @@ def test_screen_readers_are_told_at_rest_and_not_while_dragging(stopped):
     assert region.inner_text() in image.get_attribute("aria-label")
 
 
+# ---------------------------------------------------------------- the flow on the line
+
+
+def knots_of(figure) -> list[list[float]]:
+    texts = [k.get_attribute("aria-valuetext") for k in figure.locator("circle").all()]
+    return [[float(v) for v in re.findall(r"-?[\d.]+", t.replace("−", "-"))] for t in texts]
+
+
+def test_knots_move_by_keys_and_the_numbers_are_pythons(opened, made):
+    figure, fig = nth(opened, "flow"), made["flow"]
+    start = knots_of(figure)
+    figure.locator("circle").nth(3).focus()
+    for key in ("ArrowUp", "Shift+ArrowUp", "ArrowLeft", "ArrowLeft"):
+        opened.keyboard.press(key)
+    settled(opened)
+    moved = [list(knot) for knot in start]
+    moved[3] = [start[3][0] - 0.1, start[3][1] + 0.3]
+    assert knots_of(figure) == pytest.approx(np.array(moved), abs=0.006)
+    fig.knots = moved
+    n = fig.numbers
+    text = figure.locator(".dgm-sum").inner_text()
+    mass, steepest, kl = (float(v) for v in re.findall(r"\d+\.\d+", text))
+    found = (mass, steepest, kl)
+    assert found == pytest.approx((n["mass"], n["steepest"], n["kl"]), abs=0.051)
+    opened.keyboard.press("Home")
+    settled(opened)
+    assert knots_of(figure) == start
+
+
+def test_a_knot_follows_the_pointer_and_passes_no_neighbour(opened):
+    figure = nth(opened, "flow")
+    knot, start = figure.locator("circle").nth(2), knots_of(figure)
+    knot.scroll_into_view_if_needed()
+    box = knot.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    opened.mouse.move(x, y)
+    opened.mouse.down()
+    opened.mouse.move(x + 10, y - 15, steps=3)
+    settled(opened)
+    near = knots_of(figure)[2]
+    assert start[2][0] < near[0] < start[3][0] and start[2][1] < near[1] < start[3][1]
+    opened.mouse.move(x + 150, y - 150, steps=3)
+    opened.mouse.up()
+    settled(opened)
+    assert knots_of(figure)[2] == pytest.approx([v - 0.02 for v in start[3]], abs=0.006)
+
+
 # ---------------------------------------------------------------- frames and the distribution
 
 
@@ -395,7 +443,7 @@ def test_a_change_of_theme_redraws_the_plane(opened):
 
 
 def test_keyboard_reaches_every_control_and_shows_where_it_is(opened):
-    wanted = opened.locator("canvas[tabindex], input, button, summary").count()
+    wanted = opened.locator("[tabindex], input, button, summary").count()
     outlined = 0
     for _ in range(wanted):
         opened.keyboard.press("Tab")
@@ -403,7 +451,7 @@ def test_keyboard_reaches_every_control_and_shows_where_it_is(opened):
             """() => document.activeElement.closest(".dgm-figure") !== null
                  && parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2"""
         )
-    assert wanted == 14 and outlined == wanted
+    assert wanted == 20 and outlined == wanted
 
 
 def test_the_still_picture_stands_in_print_and_without_javascript(browser, opened, page):

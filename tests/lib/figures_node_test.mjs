@@ -17,6 +17,7 @@ const RUN = {
     const { q, posterior, ...numbers } = js.gaussianBound(data, mean, scale);
     return { ...numbers, q: Array.from(q), posterior: Array.from(posterior) };
   },
+  flow: ({ spec, knots, z }) => ({ ...js.flowNumbers(spec, knots), curve: z.map((v) => js.flowCurve(knots, v)) }),
 };
 
 const cases = JSON.parse(readFileSync(0));

@@ -1,6 +1,7 @@
 """The benchmark's ways do the same work, and its record is told in full. No speed is tested."""
 
 import copy
+import importlib.util
 import itertools
 import json
 import subprocess
@@ -14,7 +15,18 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from dgm.bench import __main__ as program
-from dgm.bench import clock, costs, measure, picture, products, record, report, sampling, ways
+from dgm.bench import (
+    clock,
+    costs,
+    flows,
+    measure,
+    picture,
+    products,
+    record,
+    report,
+    sampling,
+    ways,
+)
 from dgm.models import VAE
 from dgm.objectives import iwae
 from dgm.train import gradient_step
@@ -136,7 +148,10 @@ def test_a_first_call_meets_the_last_batch():
     assert [len(x) for x, _ in few] == [128] * ways.FEW + [5]
 
 
-@pytest.mark.parametrize("task, way", [(t, w) for t, all_ in ways.TASKS.items() for w in all_])
+@pytest.mark.parametrize(
+    "task, way",
+    [(t, w) for t, all_ in ways.TASKS.items() if t not in flows.TASKS for w in all_],
+)
 def test_an_epoch_is_all_images(task, way, monkeypatch):
     """Each way, without its models: what it goes through in the first call and in an epoch."""
     seen = []
@@ -161,6 +176,30 @@ def test_an_epoch_is_all_images(task, way, monkeypatch):
     epoch()
     assert 0 < few < n
     assert sum(seen) == pytest.approx(n, abs=64)
+
+
+# ---------------------------------------------------------------- flows
+
+
+@pytest.mark.parametrize("kind", flows.LAYERS)
+@pytest.mark.parametrize("direction", [flows.SCORING, flows.DRAWING])
+def test_flows_of_others_are_of_the_same_networks(kind, direction, monkeypatch):
+    """Products counted by torch: those of the networks alone, and of all that is installed."""
+    monkeypatch.setattr(flows, "SIZE", 4)
+    monkeypatch.setattr(flows, "HIDDEN", 6)
+    counted = {}
+    for name, build in flows.BUILDS.items():
+        if name not in (flows.ZUKO, flows.NORMFLOWS) or importlib.util.find_spec(name):
+            _, epoch = flows.way(build, kind, direction, 2 * flows.BATCH)
+            with FlopCounterMode(display=False) as counter:
+                epoch()
+            counted[name] = counter.get_total_flops()
+    assert len(set(counted.values())) == 1, counted
+    outputs = {flows.COUPLINGS: 2 * 2, flows.MASKED: 2 * 4, flows.SPLINES: 2 * 23}[kind]
+    inputs, passes = (4, 4) if kind == flows.MASKED else (2, 1)
+    weights = inputs * 6 + 6 * 6 + 6 * outputs
+    passes = passes if direction == flows.DRAWING else 1
+    assert counted["dgm"] == 2 * 2 * flows.BATCH * weights * flows.LAYERS[kind] * passes
 
 
 # ---------------------------------------------------------------- products and bounds
@@ -393,7 +432,18 @@ def test_targets_of_a_gpu():
     assert "at most 20 minutes: met" in whole  # 3280 epochs of 0.2 s are 11 minutes
 
 
-@pytest.mark.parametrize("way", [ways.PYTHAE, ways.OURS])
+def test_flows_are_held_against_others_and_their_networks(bench, monkeypatch):
+    monkeypatch.setitem(TAKES, flows.ZUKO, 6.0)
+    monkeypatch.setitem(TAKES, flows.NORMFLOWS, 2.4)
+    monkeypatch.setitem(TAKES, flows.NETWORKS, 1.5)
+    table = bench().split("scoring by 8 affine couplings of 64 coordinates")[1].split("\n\n")[0]
+    assert "extrapolated from 6,000" in table
+    assert "1 times: met" in line(table, "zuko")
+    assert "1 times: missed by 20.0%" in line(table, "normflows")
+    assert "at most 1.5 times as long: missed by 33.3%" in line(table, "networks alone")
+
+
+@pytest.mark.parametrize("way", [ways.PYTHAE, ways.OURS, flows.ZUKO])
 def test_what_is_missing_is_said_and_the_rest_is_measured(way, bench, monkeypatch, tmp_path):
     def without(function, *arguments):
         if way in arguments:
@@ -403,7 +453,7 @@ def test_what_is_missing_is_said_and_the_rest_is_measured(way, bench, monkeypatc
     monkeypatch.setattr(program, "in_fresh_process", without)
     printed = bench()
     assert f"{way}: not measured, ModuleNotFoundError: it is not there" in printed
-    ratio = "10 (10 to 10) 5 (5 to 5)" if way == ways.PYTHAE else "10 (10 to 10) 3.33"
+    ratio = "10 (10 to 10) 3.33" if way == ways.OURS else "10 (10 to 10) 5 (5 to 5)"
     assert ratio in " ".join(line(printed, "DataLoader  ").split())
     assert (tmp_path / "_build/bench.svg").exists()
 

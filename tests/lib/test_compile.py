@@ -1,5 +1,6 @@
 """Compiled steps take the path that eager ones take, or say in one line that they do not."""
 
+import math
 from functools import partial
 
 import pytest
@@ -47,17 +48,22 @@ bits = partial(mlp, posterior=heads.Bernoulli)
 score = estimators.score_function
 energy = partial(models.EnergyNetwork.fourier, 2, hidden=4, features=2)
 
+
+def noisy():
+    """A flow of binary pixels, with noise that is learned."""
+    pixels = math.prod(SHAPE)
+    noise = torch.nn.Sequential(torch.nn.Flatten(), heads.DiagonalNormal(pixels, pixels))
+    return models.Dequantised(models.Flow.coupling(SHAPE, layers=2, hidden=4), 2, noise)
+
+
 # a model, its objective, and a batch of data
 TABLE = {
     name: (entry.build, entry.objective, partial(batch_of, name))
     for name, entry in EVERY.items()
     if name != "PCA" and not name.endswith("given y")
 }
-CANNOT = {  # what torch does not trace: recurrent layers, copies, cells, inner gradients
-    **{
-        name: TABLE.pop(name)
-        for name in ("LSTM", "MADE, any order", "MADE.ensemble", "Dequantised")
-    },
+CANNOT = {  # what torch does not trace: recurrent layers, copies, inner gradients
+    **{name: TABLE.pop(name) for name in ("LSTM", "MADE, any order", "MADE.ensemble")},
     "VAE, dreg": (mlp, partial(objectives.dreg, k=3), binary),
     "VAE, fisher": (normal, objectives.fisher, binary),
     "EnergyNetwork, score matching": (energy, objectives.score_matching, points),
@@ -69,6 +75,7 @@ CANNOT = {  # what torch does not trace: recurrent layers, copies, cells, inner 
     ),
 }
 STEPS = TABLE | {
+    "Dequantised, noise": (noisy, objectives.elbo, binary),
     "VAE, elbo": (mlp, objectives.elbo, binary),
     "VAE, elbo k": (mlp, partial(objectives.elbo, k=3), binary),
     "VAE, elbo score": (mlp, partial(objectives.elbo, k=3, estimator=score), binary),

@@ -19,7 +19,7 @@ from torch.distributions import Normal
 
 from dgm import figures, heads, nets, plots
 from dgm.evaluate import nearest_distance
-from dgm.figures import _distribution_1d, _frames, _latent_plane, _network
+from dgm.figures import _distribution_1d, _flow_1d, _frames, _latent_plane, _network
 from dgm.figures._formats import to_base64
 from dgm.models import PCA, Autoencoder
 
@@ -88,6 +88,8 @@ BOUNDS = [  # log p(x, z), log p(z), mean and scale of q
     (log_joint(GRID), log_prior(GRID), 0.0, 1.0),
     (log_joint(GRID), log_prior(GRID), -1.0, 0.2),
 ]
+CURVES = [_flow_1d.START, [[-1.5, -2.0], [-0.1, -1.4], [0.2, 1.1], [2.0, 1.9]], [[0, 0], [1, 3]]]
+PLACES = torch.linspace(-3.1, 3.3, 9, dtype=torch.float64)
 
 
 def cases() -> list[dict]:
@@ -103,6 +105,9 @@ def cases() -> list[dict]:
         values = [None if v is None else to_base64(v) for v in single]
         q = {"log_joint": values[0], "log_prior": values[1], "mean": mean, "scale": scale}
         found.append({"run": "bound", "low": float(GRID[0]), "step": step, **q})
+    spec = {"reach": _flow_1d.REACH, "cells": _flow_1d.CELLS, "modes": 1.5, "sigma": 0.35}
+    for knots in CURVES:
+        found.append({"run": "flow", "spec": spec, "knots": knots, "z": PLACES.tolist()})
     return found
 
 
@@ -385,7 +390,35 @@ def test_two_parameters_are_made_on_demand_and_found_again():
 # ---------------------------------------------------------------- all of them
 
 
+@pytest.mark.parametrize("i", range(len(CURVES)))
+def test_the_page_bends_as_torch_does(answers, i):
+    found = answers[2 * len(NETWORKS) + len(BOUNDS) + i]
+    wanted = _flow_1d.numbers(CURVES[i], 1.5, 0.35)
+    for name, value in wanted.items():
+        assert found[name] == pytest.approx(value, rel=1e-6), name  # Normal has float32
+    x, log_slope = _flow_1d.curve(CURVES[i], PLACES)
+    np.testing.assert_allclose(found["curve"], torch.stack([x, log_slope.exp()], 1), rtol=1e-9)
+    rise = _flow_1d.curve(CURVES[i], PLACES + 1e-6)[0] - x
+    np.testing.assert_allclose(rise / 1e-6, log_slope.exp(), rtol=1e-3)  # f' is the slope of f
+
+
+def test_a_curve_keeps_its_mass_and_a_straight_one_its_shape():
+    fig = figures.flow_1d(modes=1.5, sigma=0.35)
+    assert fig.numbers["mass"] == pytest.approx(1, abs=1e-9)
+    z = torch.linspace(-9, 9, 20_001, dtype=torch.float64)
+    log_t = torch.logaddexp(Normal(-1.5, 0.35).log_prob(z), Normal(1.5, 0.35).log_prob(z))
+    log_t = log_t - np.log(2)
+    kl = torch.trapezoid(log_t.exp() * (log_t - Normal(0.0, 1.0).log_prob(z)), z).item()
+    assert fig.numbers["kl"] == pytest.approx(kl, abs=1e-4)
+    fig.knots = [[-2.0, -6.0], [0.0, 0.0], [2.0, 6.0]]
+    assert fig.numbers["steepest"] == pytest.approx(3)
+    assert fig.numbers["mass"] == pytest.approx(1, abs=1e-3)
+    with pytest.raises(Exception, match="knots: got"):
+        fig.knots = [[0.0, 0.0], [1.0, -1.0]]
+
+
 def one_of_each():
+    yield figures.flow_1d(caption="a < b & c")
     pca = PCA((1, 4, 4)).fit(torch.rand(30, 1, 4, 4))
     codes = pca.encode(torch.rand(30, 1, 4, 4))
     yield figures.latent_plane(pca, codes, torch.arange(30) % 10, caption="a < b & c")
@@ -493,6 +526,8 @@ WRONG = {
     "log_prior: got shape": lambda: figures.distribution_1d(GRID, SHIFTED, SHIFTED[1:]),
     "log_prior: integrates to 24": lambda: figures.distribution_1d(GRID, SHIFTED, 0 * GRID),
     "mean: got .3, 1.": lambda: figures.distribution_1d(GRID, SHIFTED, mean=(3, 1)),
+    "knots: got .*increasing": lambda: figures.flow_1d([(0, 0), (1, 0)]),
+    "knots: got .*two at least": lambda: figures.flow_1d([(0, 0)]),
     "log_joint: got nan": lambda: figures.distribution_1d(GRID, SHIFTED * torch.nan),
 }
 

@@ -1,6 +1,5 @@
-"""Invertible layers in one table; flows against quadrature; grey levels and posteriors."""
+"""Flows against quadrature; grey levels, posteriors and priors."""
 
-import copy
 import math
 from functools import partial
 
@@ -13,239 +12,19 @@ from dgm import evaluate, heads, models, objectives
 from dgm.models import Dequantised, Flow
 from dgm.models.flows import (
     ActNorm,
-    Additive,
-    Affine,
     Composition,
     Coupling,
-    Flatten,
     Inverse,
     InverseAutoregressive,
     Layer,
-    Linear,
-    Logit,
-    MaskedAutoregressive,
     Permute,
     Planar,
-    Spline,
-    Split,
     Squeeze,
     alternating,
-    channels,
-    checkerboard,
-    glow_step,
-    rational_quadratic,
 )
 from dgm.train import gradient_step
 
-IMAGE, CONTEXT = (4, 2, 2), 3
-unit = partial(Spline, 4, 0.0, 1.0)
-LAYERS = {  # a shape, and how a layer is made for it
-    "Flatten": (IMAGE, lambda: Flatten(IMAGE)),
-    "Permute": ((4,), lambda: Permute([2, 0, 3, 1])),
-    "Squeeze": (IMAGE, Squeeze),
-    "Split": (IMAGE, lambda: Split(IMAGE, Composition([ActNorm((2, 2, 2)), Flatten((2, 2, 2))]))),
-    "Logit": (IMAGE, lambda: Logit(IMAGE)),
-    "ActNorm": ((4,), lambda: ActNorm(4)),
-    "ActNorm of images": (IMAGE, lambda: ActNorm(IMAGE)),
-    "Linear": ((4,), lambda: Linear(4)),
-    "Linear of images": (IMAGE, lambda: Linear(IMAGE)),
-    "Planar": ((4,), lambda: Planar(4)),
-    "Coupling, additive": ((4,), lambda: Coupling.of(alternating(4), Additive())),
-    "Coupling, affine": ((4,), lambda: Coupling.of(alternating(4), context=CONTEXT)),
-    "Coupling, spline": ((4,), lambda: Coupling.of(alternating(4, first=False), Spline(4))),
-    "Coupling, checkerboard": (IMAGE, lambda: Coupling.conv(checkerboard(IMAGE), context=CONTEXT)),
-    "Coupling, channels": (IMAGE, lambda: Coupling.conv(channels(IMAGE, first=False), unit())),
-    "MaskedAutoregressive": ((4,), lambda: MaskedAutoregressive(4, context=CONTEXT)),
-    "MaskedAutoregressive, spline": ((4,), lambda: MaskedAutoregressive(4, by=Spline(4))),
-    "MaskedAutoregressive, order": ((4,), lambda: MaskedAutoregressive(4, 64, [2, 0, 3, 1])),
-    "Inverse": ((4,), lambda: Inverse(MaskedAutoregressive(4))),
-    "Composition": (IMAGE, lambda: Composition(glow_step(IMAGE, width=4))),
-}
-TWO_WAY = [name for name in LAYERS if name != "Planar"]
-every_layer = pytest.mark.parametrize("name", LAYERS)
-both_ways = pytest.mark.parametrize("name", TWO_WAY)
-
-
-def made(name, n=5, dtype=torch.float64, scatter=0.3):
-    """A layer that is not the identity, started, with points of [0, 1] and a context for it."""
-    torch.manual_seed(2)
-    shape, make = LAYERS[name]
-    layer = make().to(dtype).eval()
-    with torch.no_grad():
-        for value in layer.parameters():
-            value.add_(scatter * torch.randn_like(value))
-    return layer, torch.rand(n, *shape, dtype=dtype), torch.randn(n, CONTEXT, dtype=dtype)
-
-
-@both_ways
-def test_there_and_back(name):
-    layer, x, context = made(name)
-    z, log_det = layer(x, context)
-    back, log_det_back = layer.inverse(z, context)
-    assert (back.shape, log_det.shape, log_det_back.shape) == (x.shape, (5,), (5,))
-    torch.testing.assert_close(back, x, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(log_det, -log_det_back, rtol=1e-9, atol=1e-9)
-
-
-@every_layer
-def test_the_log_det_is_that_of_the_jacobian(name):
-    layer, x, context = made(name, 3)
-    log_det = layer(x, context)[1]
-    for k in range(3):
-        there = lambda v, k=k: layer(v.view_as(x[k]), context[k])[0].flatten()  # noqa: E731
-        jacobian = torch.autograd.functional.jacobian(there, x[k].flatten())
-        torch.testing.assert_close(log_det[k], torch.linalg.slogdet(jacobian)[1])
-
-
-@every_layer
-@pytest.mark.parametrize("n", [0, 4])
-def test_as_many_log_dets_as_events(name, n):
-    """None of none, and none that broadcasts where there are as many events as coordinates."""
-    layer, x, context = made(name, n)
-    z, log_det = layer(x, context)
-    assert (len(z), log_det.shape) == (n, (n,))
-    if n and name != "Planar":
-        lead = x.view(2, 2, *x.shape[1:]), context.view(2, 2, CONTEXT)
-        torch.testing.assert_close(layer(*lead)[1].flatten(), log_det)
-        torch.testing.assert_close(layer.inverse(*(layer(*lead)[0], lead[1]))[0], lead[0])
-
-
-@every_layer
-def test_single_precision_the_meta_device_and_a_copy(name):
-    layer, x, context = made(name, dtype=torch.float32)
-    z, log_det = layer(x, context)
-    assert z.dtype == log_det.dtype == torch.float32
-    other = LAYERS[name][1]()
-    other.load_state_dict(layer.state_dict())
-    for twin in (other.eval(), copy.deepcopy(layer)):
-        assert torch.equal(twin(x, context)[0], z)
-    there = layer.to("meta")(x.to("meta"), context.to("meta"))
-    assert all(t.is_meta for t in there)
-
-
-@both_ways
-def test_another_shape_is_refused(name):
-    layer, x, context = made(name)
-    with pytest.raises(ValueError, match="x: got shape"):
-        layer(x[..., :-1], context)
-
-
-# ------------------------------------------------------------------ one by one
-
-
-def test_planar_is_invertible_and_has_no_inverse():
-    layer = Planar(3).double()
-    with torch.no_grad():
-        layer.u.copy_(-5 * layer.w)  # which by itself would fold space
-    assert layer.w @ layer.direction() > -1
-    torch.testing.assert_close(
-        layer.w @ layer.direction(), nn.functional.softplus(layer.w @ layer.u) - 1
-    )
-    with pytest.raises(NotImplementedError, match="inverse: a planar layer's has no closed form"):
-        Flow([Planar(2)], 2).sample(3)
-
-
-def test_actnorm_starts_once_and_remembers():
-    layer, x = ActNorm((2, 3, 3)), 5 + 3 * torch.randn(6, 2, 3, 3)
-    with torch.no_grad():
-        layer(x)  # a look is no training
-    assert not layer.started
-    layer(x[:0])
-    assert not layer.started
-    z = layer(x)[0]
-    torch.testing.assert_close(z.mean((0, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
-    torch.testing.assert_close(z.var((0, 2, 3), correction=0), torch.ones(2))
-    other = ActNorm((2, 3, 3))
-    other.load_state_dict(layer.state_dict())
-    for same in (layer, other):
-        assert torch.equal(same(x)[0], z)
-        assert not torch.allclose(same(10 * x)[0].mean(), torch.zeros(()), atol=1.0)
-
-
-def test_linear_is_its_weight():
-    layer, x = Linear((4, 3, 3)).double(), torch.randn(2, 4, 3, 3, dtype=torch.float64)
-    kernel = layer.weight()[..., None, None]
-    torch.testing.assert_close(layer(x)[0], nn.functional.conv2d(x, kernel))
-    torch.testing.assert_close(
-        layer.weight() @ layer.weight().T, torch.eye(4).double(), rtol=0, atol=1e-6
-    )
-
-
-def test_a_spline_is_monotone_and_the_identity_outside():
-    by = Spline(bins=6)
-    params = 3 * torch.randn(by.parameters, dtype=torch.float64)
-    x = torch.linspace(-4, 4, 801, dtype=torch.float64, requires_grad=True)
-    z, log_slope = by(x, params.expand(801, -1))
-    (slope,) = torch.autograd.grad(z.sum(), x)
-    torch.testing.assert_close(log_slope.exp(), slope)
-    assert slope.isfinite().all() and (slope > 0).all()
-    outside = x.abs() >= 3
-    assert torch.equal(z[outside], x[outside])
-    assert torch.equal(log_slope[outside], torch.zeros_like(log_slope[outside]))
-    back, _ = by.inverse(z, params.expand(801, -1))
-    torch.testing.assert_close(back, x)
-    knots_x, knots_z, _ = by.knots(params)
-    torch.testing.assert_close(by(knots_x[1:-1], params.expand(5, -1))[0], knots_z[1:-1])
-
-
-def test_a_gradient_outside_a_spline_is_no_nan():
-    x = torch.tensor([-1e30, 1e30], requires_grad=True)
-    by, params = Spline(4), torch.zeros(2, 11, requires_grad=True)
-    (by(x, params)[0] + by.inverse(x, params)[0]).sum().backward()
-    assert x.grad.isfinite().all() and params.grad.isfinite().all()
-
-
-def test_one_bin_is_the_quotient_of_quadratics():
-    x0, x1, z0, z1, d0, d1 = torch.tensor([0.5, 2.0, -1.0, 1.0, 0.3, 2.0]).double()
-    x = torch.tensor(1.1).double()
-    s, xi = (z1 - z0) / (x1 - x0), (x - x0) / (x1 - x0)
-    above = (z1 - z0) * (s * xi**2 + d0 * xi * (1 - xi))
-    expected = z0 + above / (s + (d1 + d0 - 2 * s) * xi * (1 - xi))
-    z, _ = rational_quadratic(x, x0, x1, z0, z1, d0, d1)
-    torch.testing.assert_close(z, expected)
-
-
-def test_one_layer_is_the_gaussian_autoregressive_model():
-    layer, x, context = made("MaskedAutoregressive")
-    t, s = layer.by.shift_and_log_scale(layer.network(x, context))
-    z, log_det = layer(x, context)
-    ours = D.Normal(0.0, 1.0).log_prob(z).sum(-1) + log_det
-    torch.testing.assert_close(ours, D.Normal(t, s.exp()).log_prob(x).sum(-1))
-
-
-def test_passes_to_score_and_to_draw():
-    layer, x, context = made("MaskedAutoregressive, order")
-    passes = []
-    layer.network.register_forward_hook(lambda *_: passes.append(1))
-    z, _ = layer(x, context)
-    assert len(passes) == 1
-    layer.inverse(z, context)
-    assert len(passes) == 1 + 4
-    jacobian = torch.autograd.functional.jacobian(lambda v: layer(v)[0], x[0])
-    inside = jacobian[layer.order][:, layer.order]  # in the order of drawing
-    assert torch.equal(inside, inside.tril())
-    assert (inside.tril(-1) != 0).sum() == 6
-
-
-def test_a_coupling_keeps_what_its_mask_keeps():
-    layer, x, context = made("Coupling, checkerboard")
-    z = layer(x, context)[0]
-    assert torch.equal((z == x).all(0), layer.mask)
-
-
-@pytest.mark.parametrize("mask", [torch.ones(3), [True], torch.tensor([True, True]), None])
-def test_what_is_no_mask(mask):
-    with pytest.raises(ValueError, match="^mask: "):
-        Coupling(mask, nn.Identity())
-
-
-def test_a_network_of_another_size_is_refused():
-    layer = Coupling(alternating(4), lambda x, context: torch.zeros(len(x), 1, 2))
-    with pytest.raises(ValueError, match=r"network: returned \(5, 1, 2\), expected \(5, 2, 2\)"):
-        layer(torch.zeros(5, 4))
-
-
-# ------------------------------------------------------------------ flows
+IMAGE = (4, 2, 2)
 
 
 def scattered(flow, by=0.3):
@@ -290,6 +69,44 @@ def test_a_point_of_one_coordinate_has_no_coupling():
     assert Flow.autoregressive(1).sample(3).shape == (3, 1)
 
 
+@pytest.mark.parametrize("make", [Flow.nice, Flow.coupling, Flow.spline, Flow.autoregressive])
+def test_a_fresh_flow_is_its_base(make):
+    x = torch.randn(6, 3)
+    torch.testing.assert_close(make(3).eval().encode(x), x, atol=1e-5, rtol=1e-5)
+    other = make(3, classes=4).eval()
+    torch.testing.assert_close(other.encode(x, torch.arange(6) % 4), x, atol=1e-5, rtol=1e-5)
+
+
+def test_nice_ends_in_a_scale_and_pixels_begin_with_one():
+    def scales(flow):
+        return [k for k, layer in enumerate(flow.layers) if isinstance(layer, ActNorm)]
+
+    assert scales(Flow.nice(2, layers=3)) == [3]
+    for make in (Flow.nice, Flow.coupling, Flow.autoregressive):
+        assert scales(make((1, 2, 2)))[0] == 2  # after the logit, and as a vector
+    x = torch.rand(200, 1, 2, 2)
+    z = Flow.coupling((1, 2, 2)).encode(x)
+    torch.testing.assert_close(z.std(0), torch.ones(4), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("make", [Flow.coupling, Flow.autoregressive, Flow.spline])
+def test_labels_go_there_and_back(make):
+    flow = scattered(make(3, layers=2, hidden=8, classes=4))
+    x, y = torch.randn(6, 3).double(), torch.arange(6) % 4
+    torch.testing.assert_close(flow.decode(flow.encode(x, y), y), x)
+    assert not torch.allclose(flow.encode(x, y), flow.encode(x, y.flip(0)))
+    for wrong in (None, y[:3], y + 1):
+        with pytest.raises(ValueError, match="^y: "):
+            flow.log_prob(x, wrong)
+
+
+def test_points_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"x: got shape \(6, 2\), expected \(..., 3\)"):
+        Flow.coupling(3).log_prob(torch.randn(6, 2))
+    with pytest.raises(ValueError, match="x: got torch.float64"):
+        Flow.coupling(3).log_prob(torch.zeros(6, 3).double())
+
+
 def test_layers_end_in_vectors():
     with pytest.raises(ValueError, match="layers: put out codes of shape .* let Flatten be the l"):
         Flow([Squeeze()], IMAGE).log_prob(torch.zeros(3, *IMAGE))
@@ -323,6 +140,22 @@ def test_a_posterior_that_flows():
     points = torch.cartesian_prod(t, t)[:, None]  # (401^2, 1, 2), for each of two x
     mass = model.posterior(x[:2]).log_prob(points).exp().sum(0) * (t[1] - t[0]) ** 2
     torch.testing.assert_close(mass, torch.ones(2).double(), rtol=0, atol=5e-3)
+
+
+def test_a_fresh_posterior_is_a_diagonal_normal():
+    """Whatever it is told; and its steps turn the order in which they draw."""
+    head, features = InverseAutoregressive(5, 3, steps=3), torch.randn(4, 5)
+    q, z = head(features), torch.randn(4, 3)
+    torch.testing.assert_close(q.log_prob(z), q.base.log_prob(z))
+    orders = [step.layer.order for step in head.layers]
+    assert orders == [[0, 1, 2], [2, 1, 0], [0, 1, 2]]
+
+
+def test_what_cannot_flow():
+    with pytest.raises(ValueError, match=r"latent: got \(2, 2\), expected the size of a vector"):
+        InverseAutoregressive(5, (2, 2))
+    with pytest.raises(ValueError, match=r"base: got event shape \(\), expected vectors"):
+        heads.Flowed(D.Normal(0.0, 1.0), Composition([]))
 
 
 def test_the_last_draw_takes_no_pass():
@@ -437,6 +270,7 @@ def test_noise_that_is_learned_is_a_density_on_the_cell():
     v = torch.linspace(0, 1, 4001, dtype=torch.float64)[1:] - 1.25e-4
     p = q.log_prob(v[:, None, None]).exp().sum(0) / 4000
     torch.testing.assert_close(p, torch.ones(4).double(), rtol=0, atol=1e-3)
+    assert q.log_prob(torch.tensor([[0.1]]).double()).isinf().tolist() == [False, True, True, True]
     draws = q.rsample((1000,))
     assert ((draws * 4).floor() == torch.arange(4)[:, None]).all()
     torch.testing.assert_close(q.log_prob(draws), q.log_prob(draws.clone()))
@@ -467,6 +301,13 @@ def test_levels_and_cells():
     assert model.support.check(model.sample(50)).all()
 
 
+def test_the_prior_of_levels_is_the_flow():
+    flow = scattered(Flow.coupling((1, 2, 2), layers=2, hidden=4, classes=3))
+    v, y = torch.rand(5, 1, 2, 2).double(), torch.arange(5) % 3
+    log_p = Dequantised(flow, levels=4).prior(y).log_prob(v.flatten(1))
+    torch.testing.assert_close(log_p, flow.log_prob(v, y))
+
+
 @pytest.mark.parametrize("noise", [None, lambda x: None])
 def test_levels_that_do_not_fit(noise):
     model = Dequantised(Flow.coupling((1, 2, 2)), levels=17)
@@ -488,25 +329,3 @@ def test_a_flow_trains():
     for _ in range(150):
         last = step((x,))["objective"]
     assert first < -9 and last > -1.6
-
-
-def test_the_same_spline_as_zukos():
-    zuko = pytest.importorskip("zuko")
-    by = Spline(6)
-    params = torch.randn(9, by.parameters, dtype=torch.float64)
-    x = 2 * torch.randn(9, dtype=torch.float64)
-    theirs = zuko.transforms.MonotonicRQSTransform(
-        torch.zeros(9, 6), torch.zeros(9, 6), torch.zeros(9, 5), bound=3.0
-    )
-    theirs.horizontal, theirs.vertical, theirs.derivatives = by.knots(params)
-    z, log_slope = by(x, params)
-    torch.testing.assert_close(theirs(x), z)
-    torch.testing.assert_close(theirs.log_abs_det_jacobian(x, z), log_slope)
-
-
-def test_affine_is_what_it_says():
-    x, params = torch.randn(5).double(), torch.randn(5, 2).double()
-    z, log_slope = Affine()(x, params)
-    s = 3 * (params[:, 1] / 3).tanh()
-    torch.testing.assert_close(z * s.exp() + params[:, 0], x)
-    torch.testing.assert_close(log_slope, -s)

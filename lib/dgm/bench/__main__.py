@@ -13,7 +13,7 @@ from .measure import in_fresh_process
 from .picture import write_picture
 from .record import jobs_on, measured_on, surroundings_and
 from .report import tables
-from .ways import OURS, PYTHAE
+from .ways import MAY_BE_MISSING
 
 BUILT = Path("_build")
 
@@ -49,12 +49,12 @@ def keep(record: dict, path: Path) -> None:
 
 
 def outcome(job: tuple) -> object:
-    """What the job measured, or why not: pythae may be missing, and so may a compiler."""
+    """What the job measured, or why not: another library may be missing, or a compiler."""
     function, *arguments = job
     try:
         return in_fresh_process(function, *arguments)
     except Exception as error:
-        if PYTHAE in arguments or OURS in arguments:
+        if MAY_BE_MISSING.intersection(arguments):
             return f"{type(error).__name__}: {error}".splitlines()[0]
         raise
 

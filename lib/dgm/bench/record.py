@@ -5,6 +5,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from ..reproduce.records import surroundings
+from . import flows
 from .costs import CURVES, cost, evaluation
 from .measure import measure, peak_memory, startup
 from .products import peaks
@@ -15,8 +16,9 @@ from .ways import IWAE, PYTHAE, TASKS, batch_size, mnist_is_here
 def surroundings_and(repeats: int) -> dict:
     """The head of a record: where it was made, of what, and the start-up of `import dgm`."""
     record = {"name": "bench", **surroundings()}
-    with suppress(PackageNotFoundError):
-        record["versions"][PYTHAE] = version(PYTHAE)
+    for package in (PYTHAE, flows.ZUKO, flows.NORMFLOWS):
+        with suppress(PackageNotFoundError):
+            record["versions"][package] = version(package)
     return record | {
         "source": "of MNIST" if mnist_is_here() else "of MNIST's size, digits enlarged: no MNIST",
         "load": os.getloadavg()[0],  # programs that wanted to run, mean of the last minute
@@ -27,8 +29,8 @@ def surroundings_and(repeats: int) -> dict:
 
 
 def images_of(task: str, n: int) -> int:
-    """How many images to measure a task with: fewer for the one that takes a minute an epoch."""
-    return n // 30 if task == IWAE else n
+    """How many images to measure a task with: fewer for those that take a minute an epoch."""
+    return n // 30 if task == IWAE else n // 10 if task in flows.TASKS else n
 
 
 def jobs_on(place: str, n: int, repeat: int) -> list[tuple]:

@@ -2,6 +2,7 @@
 
 import statistics
 
+from . import flows
 from .costs import CHUNK, CURVES, DRAWS, EPOCH_OF
 from .measure import LAZY
 from .products import bytes_moved, operations
@@ -14,8 +15,14 @@ TARGETS = {
     ("cuda", FEEDING): {"DataLoader, 0 workers": 50, "DataLoader, 2 workers": 50},
     ("cpu", EPOCH): {"DataLoader": 3.5, PYTHAE: 2},
     ("cuda", EPOCH): {"DataLoader": 50, PYTHAE: 30},
+    **{
+        (place, task): {flows.ZUKO: 1, flows.NORMFLOWS: 1}
+        for place in ("cpu", "cuda")
+        for task in flows.TASKS
+    },
 }
-OF_PRODUCTS = 1.5  # how many times as long as its matrix products a compiled epoch may take on CPUs
+# how many times as long an epoch may take on CPUs as its matrix products, a flow as its networks
+OF_PRODUCTS = 1.5
 EPOCH_ON_CUDA, IWAE_ON_CUDA = 0.1, 20  # an epoch in seconds, the whole IWAE recipe in minutes
 PUBLISHED = 3280  # epochs of the IWAE recipe
 
@@ -106,7 +113,7 @@ def task_table(place: str, task: str, result: dict) -> list[str]:
         ratio, verdict = spread(times, ".3g"), ""
         if way == ours:
             ratio = ""
-        if way == PRODUCTS and place == "cpu":
+        if way in (PRODUCTS, flows.NETWORKS) and place == "cpu":
             verdict = at_most(1 / statistics.median(times), OF_PRODUCTS, "times as long")
         if way == ours and (place, task) == ("cuda", EPOCH):
             verdict = at_most(statistics.median(taken), EPOCH_ON_CUDA, "s")

@@ -171,3 +171,36 @@ class Distribution1d(Figure):
                 f"= ELBO {bound.elbo:.2f} nats."
             )
         return to_webp(self._draw_still(bound), quality=80), alt
+
+
+class Flow1d(Figure):
+    """See `flow_1d`. `knots` are pairs of z and x, both increasing."""
+
+    knots = traitlets.List(traitlets.List(traitlets.Float())).tag(sync=True, page=True, value=True)
+
+    def __init__(self, check, measure, draw_still, **traits):
+        self._check = check  # knots -> ValueError, if they do not increase
+        self._measure, self._draw_still = measure, draw_still  # knots -> numbers, -> Pillow image
+        super().__init__(kind="flow_1d", **traits)
+
+    @traitlets.validate("knots")
+    def _increase(self, proposal):
+        try:
+            self._check(proposal.value)
+        except ValueError as error:
+            raise traitlets.TraitError(str(error)) from error
+        return proposal.value
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Mass, divergence from the target in nats, steepest slope, computed in Python."""
+        return self._measure(self.knots)
+
+    def still(self):
+        n = self.numbers
+        alt = (
+            f"An increasing curve x = f(z) through {len(self.knots)} knots, the density of z below "
+            f"it and that of x beside it, with a target of two modes. Total mass {n['mass']:.3f}, "
+            f"steepest slope {n['steepest']:.1f}, KL to the target {n['kl']:.3f} nats."
+        )
+        return to_webp(self._draw_still(self.knots), quality=80), alt

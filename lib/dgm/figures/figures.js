@@ -5,7 +5,7 @@
 //     brings every figure of the page to life. Each figure carries the whole module, so each works
 //     alone; whichever runs first serves all, and the others find nothing left to do.
 //
-// Either way a drawing (latentPlane, frames, distribution1d) gets a model with get, set,
+// Either way a drawing (latentPlane, frames, distribution1d, flow1d) gets a model with get, set,
 // save_changes, on and off, and an empty element. No framework, no build step, no request.
 
 // ---------------------------------------------------------------- numbers
@@ -716,9 +716,182 @@ function boundPlot({ low, step, axis: [floor, top] }, { logJoint, logPrior }, av
   return { element, show };
 }
 
+// ---------------------------------------------------------------- a flow on the line
+
+// f(z) and f'(z) of the spline through the knots (see _flow_1d.py).
+export function flowCurve(knots, z) {
+  const secants = knots.slice(1).map(([a, b], k) => (b - knots[k][1]) / (a - knots[k][0]));
+  const last = secants.length - 1;
+  const slope = (k) => k === 0 ? secants[0] : k > last ? secants[last] : (secants[k - 1] + secants[k]) / 2;
+  const inner = clamp(z, knots[0][0], knots[last + 1][0]);
+  let k = 0;
+  while (k < last && inner >= knots[k + 1][0]) k++;
+  const [[a, b], [c, d]] = [knots[k], knots[k + 1]], r = secants[k], u = (inner - a) / (c - a);
+  const across = u * (1 - u), d0 = slope(k), d1 = slope(k + 1);
+  const under = r + (d0 + d1 - 2 * r) * across;
+  const x = b + ((d - b) * (r * u * u + d0 * across)) / under;
+  const steep = (r * r * (d1 * u * u + 2 * r * across + d0 * (1 - u) ** 2)) / (under * under);
+  return [x + (z - inner) * steep, steep];
+}
+
+const normalDensity = (v, mean = 0, sigma = 1) =>
+  Math.exp(-0.5 * ((v - mean) / sigma) ** 2) / (sigma * Math.sqrt(2 * Math.PI));
+
+// Mass, KL(target || p) and steepest slope, by trapezoids over x = f(z), z on a grid.
+export function flowNumbers({ reach, cells, modes, sigma }, knots) {
+  let mass = 0, kl = 0, steepest = 0, before;
+  for (let i = 0; i <= cells; i++) {
+    const z = -reach + (2 * reach * i) / cells, [x, slope] = flowCurve(knots, z);
+    const logP = -0.5 * z * z - 0.5 * Math.log(2 * Math.PI) - Math.log(slope);
+    const nearer = -0.5 * ((Math.abs(x) - modes) / sigma) ** 2; // of two exponents the larger
+    const other = -0.5 * ((Math.abs(x) + modes) / sigma) ** 2;
+    const logT = nearer + Math.log1p(Math.exp(other - nearer)) - Math.log(2 * sigma * Math.sqrt(2 * Math.PI));
+    const now = { x, p: Math.exp(logP), g: Math.exp(logT) * (logT - logP) };
+    if (before) {
+      mass += 0.5 * (now.x - before.x) * (now.p + before.p);
+      kl += 0.5 * (now.x - before.x) * (now.g + before.g);
+    }
+    steepest = Math.max(steepest, slope);
+    before = now;
+  }
+  return { mass, kl, steepest };
+}
+
+function flow1d(model, el) {
+  const spec = model.get("spec"), start = model.get("knots");
+  const sums = h("div", { class: "dgm-sum" });
+  let plot = flowPlot(spec, start.length, el.clientWidth, moveTo, nudge);
+  el.append(plot.element, sums);
+  details(el, spec.details);
+  const say = announcer(el);
+
+  // A knot may go anywhere between its neighbours.
+  function moveTo(k, to) {
+    const knots = model.get("knots").map((knot) => [...knot]);
+    to.forEach((value, i) => {
+      const low = k > 0 ? knots[k - 1][i] + spec.least : -spec.axis;
+      const high = k < knots.length - 1 ? knots[k + 1][i] - spec.least : spec.axis;
+      knots[k][i] = clamp(value, low, high);
+    });
+    model.set("knots", knots);
+    model.save_changes();
+    drawSoon();
+  }
+  function nudge(k, key, far) {
+    const step = far ? 0.25 : 0.05, direction = DIRECTIONS[key], knots = model.get("knots");
+    moveTo(k, direction ? knots[k].map((v, i) => v + step * direction[i]) : start[k]);
+  }
+
+  function draw() {
+    const knots = model.get("knots"), { mass, kl, steepest } = flowNumbers(spec, knots);
+    plot.show(knots);
+    const parts = [["total mass ", number(mass, 3)], ["; steepest slope ", number(steepest, 1)],
+      ["; KL(target ‖ p) ", `${number(kl, 3)} nats`]];
+    sums.replaceChildren(h("p", {}, ...parts.map(([name, value]) => h("span", {}, name, h("b", {}, value)))));
+    say(parts.flat().join(""));
+  }
+  const drawSoon = oncePerFrame(draw);
+  model.on("change:knots", drawSoon);
+  const stopSizes = onResize(el, () => {
+    const old = plot.element;
+    plot = flowPlot(spec, start.length, el.clientWidth, moveTo, nudge);
+    old.replaceWith(plot.element);
+    draw();
+  });
+  draw();
+  return () => { model.off("change:knots", drawSoon); stopSizes(); };
+}
+
+// The curve, below it the base, beside it the density of x with the target. One unit is one CSS pixel.
+function flowPlot({ axis, edges, modes, sigma }, count, available, moveTo, nudge) {
+  const width = clamp(available || 560, 280, 560), left = 30, top = 8;
+  const beside = width * 0.25, size = width - left - beside - 8, under = 0.3 * size;
+  const bottom = top + size, right = left + size, foot = bottom + 26 + under, total = foot + 24;
+  const element = svg("svg", {
+    viewBox: `0 0 ${width} ${total}`, width, class: "dgm-plot dgm-flow", role: "group",
+    "aria-label": "An increasing curve with knots to drag, and the densities of z and x.",
+  });
+  const add = (tag, attributes, text) => element.appendChild(svg(tag, attributes, text));
+  const at = (z) => left + ((z + axis) / (2 * axis)) * size;
+  const up = (x) => bottom - ((x + axis) / (2 * axis)) * size;
+  const shown = size + 4 + beside; // what leaves the axes is cut off by an element of its own
+  const cut = svg("svg", { x: left, y: top, width: shown, height: size,
+    viewBox: `${left} ${top} ${shown} ${size}` });
+  const within = (attributes) => cut.appendChild(svg("path", attributes));
+  const bandsBelow = edges.concat(axis).map((_, k) => add("path", { class: `band band-${k % 2}` }));
+  const bandsBeside = bandsBelow.map((_, k) =>
+    within({ class: `band band-${k % 2}` }));
+  element.append(cut);
+  add("path", { class: "axis", d: `M${left} ${top}V${bottom}H${right}M${left} ${foot}H${right}M${right + 4} ${top}V${bottom}` });
+  const base = add("path", { class: "curve" }), pushed = within({ class: "curve" });
+  const target = within({ class: "q" }), line = within({ class: "curve" });
+  for (const [t, text] of ticks(-axis, axis)) {
+    add("text", { x: at(t), y: foot + 17, "text-anchor": "middle" }, text);
+    add("text", { x: left - 5, y: up(t) + 4, "text-anchor": "end" }, text);
+  }
+  const italic = { "font-style": "italic" };
+  add("text", { x: right - 4, y: foot - 6, "text-anchor": "end", ...italic }, "z");
+  add("text", { x: left + 6, y: top + 12, ...italic }, "x = f(z)");
+  add("text", { x: right + beside, y: top + 12, "text-anchor": "end", ...italic }, "p(x)");
+  add("text", { x: right + beside, y: bottom + 16, "text-anchor": "end", class: "target" }, "- - target");
+
+  const handles = Array.from({ length: count }, (_, k) => {
+    const handle = add("circle", { class: "knot", r: 8, tabindex: 0, role: "slider", ...KEEPS_KEYS,
+      "aria-label": `Knot ${k + 1} of ${count}. Arrow keys move it, with Shift farther; Home returns.`,
+      "aria-valuemin": -axis, "aria-valuemax": axis });
+    handle.addEventListener("pointerdown", (event) => {
+      event.preventDefault();
+      handle.focus();
+      handle.setPointerCapture(event.pointerId);
+    });
+    handle.addEventListener("pointermove", (event) => {
+      if (!event.buttons) return;
+      const box = element.getBoundingClientRect(), scale = width / box.width;
+      const u = (event.clientX - box.left) * scale, v = (event.clientY - box.top) * scale;
+      moveTo(k, [((u - left) / size) * 2 * axis - axis, ((bottom - v) / size) * 2 * axis - axis]);
+    });
+    handle.addEventListener("keydown", (event) => {
+      if (!DIRECTIONS[event.key] && event.key !== "Home") return;
+      event.preventDefault();
+      nudge(k, event.key, event.shiftKey);
+    });
+    return handle;
+  });
+
+  const grid = Array.from({ length: 321 }, (_, i) => -4 + i / 40);
+  const path = (points) => `M${points.map(([a, b]) => `${a.toFixed(1)} ${b.toFixed(1)}`).join("L")}`;
+  const lower = (z) => [at(z), foot - normalDensity(z) * under * 2.2];
+  set(base, { d: path(grid.filter((z) => Math.abs(z) <= axis).map(lower)) });
+  const targetAt = (x) => (normalDensity(x, -modes, sigma) + normalDensity(x, modes, sigma)) / 2;
+  const bounds = [-4, ...edges, 4];
+  bandsBelow.forEach((band, k) => {
+    const zs = grid.filter((z) => z > bounds[k] && z < bounds[k + 1] && Math.abs(z) < axis);
+    const ends = [Math.max(bounds[k], -axis), ...zs, Math.min(bounds[k + 1], axis)];
+    set(band, { d: path([[at(ends[0]), foot], ...ends.map(lower), [at(ends.at(-1)), foot]]) + "Z" });
+  });
+
+  function show(knots) {
+    const pushedAt = (z) => {
+      const [x, slope] = flowCurve(knots, z);
+      return [right + 4 + Math.min(normalDensity(z) / slope, 1.6) * (beside - 8) / 1.1, up(x)];
+    };
+    set(line, { d: path(grid.map((z) => [at(z), up(flowCurve(knots, z)[0])])) });
+    set(pushed, { d: path(grid.map(pushedAt)) });
+    set(target, { d: path(grid.map((x) => [right + 4 + (targetAt(x) * (beside - 8)) / 1.1, up(x)])) });
+    bandsBeside.forEach((band, k) => {
+      const zs = [bounds[k], ...grid.filter((z) => z > bounds[k] && z < bounds[k + 1]), bounds[k + 1]];
+      const y = (z) => up(flowCurve(knots, z)[0]);
+      set(band, { d: path([[right + 4, y(zs[0])], ...zs.map(pushedAt), [right + 4, y(zs.at(-1))]]) + "Z" });
+    });
+    knots.forEach(([z, x], k) => set(handles[k], { cx: at(z), cy: up(x), "aria-valuenow": x,
+      "aria-valuetext": `z ${number(z)}, x ${number(x)}` }));
+  }
+  return { element, show };
+}
+
 // ---------------------------------------------------------------- two ways in
 
-const DRAWINGS = { latent_plane: latentPlane, frames, distribution_1d: distribution1d };
+const DRAWINGS = { latent_plane: latentPlane, frames, distribution_1d: distribution1d, flow_1d: flow1d };
 
 function render({ model, el }) {
   const live = h("div", { class: "dgm-live" }), root = h("div", { class: "dgm-figure" }, live);

@@ -24,7 +24,7 @@ class Flowed(D.Distribution):
             `layers.inverse(epsilon, context)` the way back: a `dgm.models.flows.Layer`.
         context: what the layers are told, (*batch, n), or None.
         shape: of an event; None for that of the base.
-        support: where events may lie.
+        support: where events may lie; None for all real vectors.
 
     Source: Rezende and Mohamed (2015), arXiv:1505.05770, Variational Inference with Normalizing
     Flows.
@@ -45,7 +45,7 @@ class Flowed(D.Distribution):
         layers: nn.Module,
         context: Tensor | None = None,
         shape: Sequence[int] | None = None,
-        support: D.constraints.Constraint = D.constraints.real_vector,
+        support: D.constraints.Constraint | None = None,
     ):
         if len(base.event_shape) != 1:
             raise ValueError(f"base: got event shape {tuple(base.event_shape)}, expected vectors")
@@ -60,7 +60,7 @@ class Flowed(D.Distribution):
 
     @property
     def support(self) -> D.constraints.Constraint:
-        return self._support
+        return D.constraints.real_vector if self._support is None else self._support
 
     @property
     def mean(self) -> Tensor:

@@ -12,6 +12,7 @@ from .at_scale import AT_SCALE
 from .bits import BITS
 from .comparison import COMPARISONS
 from .digits import DIGITS, ORDERS
+from .flows import FLOWS
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
@@ -51,6 +52,7 @@ class Experiment(Protocol):
 EXPERIMENTS: dict[str, Experiment] = {
     **RECIPES,
     **AT_SCALE,
+    **FLOWS,
     **COMPARISONS,
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,

@@ -30,6 +30,8 @@ class MaskedAutoregressive(Layer):
     Raises:
         ValueError: order is no permutation, there is no hidden layer, x has another shape.
 
+    Equation: eq-maf-gaussian
+
     Source: Papamakarios, Pavlakou and Murray (2017), arXiv:1705.07057, Masked Autoregressive Flow;
     Kingma et al. (2016), arXiv:1606.04934, for its inverse.
 
@@ -60,19 +62,24 @@ class MaskedAutoregressive(Layer):
         return z, log_slope.sum(-1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """D passes: each knows one coordinate more. What is not known yet is zero."""
-        check_shape(z, self.shape)
-        x = torch.zeros_like(z)
-        for degree in range(1, len(self.order) + 1):
-            new, log_slope = self.by.inverse(z, self.network(x, context))
-            x = torch.where(self.network.degree <= degree, new, 0.0)
-        return x, log_slope.sum(-1)
+        """D passes: each knows one coordinate more. What is not known yet is zero.
+
+        Equation: eq-maf-inverse
+        """
+        check_shape(z, self.shape, "z")
+        x, log_det = torch.zeros_like(z), 0.0
+        for degree, j in enumerate(self.order, 1):
+            params = self.network(x, context)[..., j, :]
+            x_j, log_slope = self.by.inverse(z[..., j], params)
+            x = torch.where(self.network.degree == degree, x_j[..., None], x)
+            log_det = log_det + log_slope  # (...)
+        return x, log_det
 
 
 class MaskedNetwork(nn.Module):
     """MADE's masks on a perceptron: of coordinate j it puts out what the coordinates before j say.
 
-    The last layer starts at zero.
+    The last layer starts at zero, and so does what a context adds to it.
 
     Shapes: (..., D), context (..., n) -> (..., D, parameters).
     """
@@ -90,7 +97,9 @@ class MaskedNetwork(nn.Module):
         self.layers = nn.ModuleList(map(nn.Linear, widths[:-1], widths[1:]))
         starting_at_zero(self.layers[-1])
         self.told = nn.Linear(context, hidden[0], bias=False) if context else None
-        self.told_last = nn.Linear(context, d * parameters, bias=False) if context else None
+        self.told_last = (
+            starting_at_zero(nn.Linear(context, d * parameters, bias=False)) if context else None
+        )
         degree = 1 + torch.tensor(order).argsort()  # (D,), the t-th in the order has degree t
         self.register_buffer("degree", degree, persistent=False)
         degrees = [degree, *(spread(width, degree) for width in hidden)]

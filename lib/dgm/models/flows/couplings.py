@@ -30,6 +30,8 @@ class Coupling(Layer):
         ValueError: the mask is not of type bool, or it keeps nothing, or all, so that nothing
             would be changed; x has another shape; the network returns another shape.
 
+    Equation: def-coupling, eq-coupling
+
     Source: Dinh, Krueger and Bengio (2015), arXiv:1410.8516, NICE; Dinh, Sohl-Dickstein and Bengio
     (2017), arXiv:1605.08803, Density estimation using Real NVP.
 
@@ -48,13 +50,14 @@ class Coupling(Layer):
         self.register_buffer("changed", torch.tensor(changed), persistent=False)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        check_shape(x, self.shape)
         return self._by(self.by, x, context)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        check_shape(z, self.shape, "z")
         return self._by(self.by.inverse, z, context)
 
     def _by(self, g: Callable, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        check_shape(x, self.shape)
         x = x.flatten(-len(self.shape))  # (..., D)
         x_a, x_b = x.index_select(-1, self.kept), x.index_select(-1, self.changed)
         params = self.network(x_a, context)

@@ -40,6 +40,8 @@ class Dequantised(nn.Module):
         ValueError: levels is no integer of two or more; from `posterior`, where values can be
             looked at: x is not on the grid of these levels, or as the flow's methods.
 
+    Equation: eq-variational-dequantisation
+
     Source: Theis, van den Oord and Bethge (2016), arXiv:1511.01844; Ho et al. (2019),
     arXiv:1902.00275, Flow++, for the noise that is learned.
 

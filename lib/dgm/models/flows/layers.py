@@ -47,6 +47,8 @@ class Composition(Layer):
 
     It is a sequence: `len(layers)`, `layers[k]`, `for layer in layers`; a slice is a composition.
 
+    Equation: eq-flow-composition
+
     >>> layers = Composition([Permute([1, 0]), Permute([1, 0])])
     >>> layers(torch.tensor([[1.0, 2.0]]))
     (tensor([[1., 2.]]), tensor([0.]))
@@ -91,6 +93,8 @@ class Inverse(Layer):
 
     What was fast to score is now fast to draw, and the other way round: an inverse autoregressive
     layer is `Inverse(MaskedAutoregressive(d))`.
+
+    Equation: eq-iaf
     """
 
     mixes = True
@@ -122,6 +126,7 @@ class Flatten(Layer):
         return z, z.new_zeros(z.shape[:-1])
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        check_shape(z, (math.prod(self.shape),), "z")
         return z.unflatten(-1, self.shape), z.new_zeros(z.shape[:-1])
 
 
@@ -146,7 +151,7 @@ class Permute(Layer):
         return x[..., self.order], x.new_zeros(x.shape[:-1])
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        check_shape(z, self.order.shape)
+        check_shape(z, self.order.shape, "z")
         return z[..., self.order.argsort()], z.new_zeros(z.shape[:-1])
 
 
@@ -183,6 +188,8 @@ class Split(Layer):
 
     Raises:
         ValueError: C is odd.
+
+    Equation: eq-multiscale
     """
 
     mixes = True
@@ -201,6 +208,7 @@ class Split(Layer):
         return torch.cat([z, leaves.flatten(-3)], -1), log_det
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        check_shape(z, (math.prod(self.shape),), "z")
         z, left = z.chunk(2, -1)
         x, log_det = self.rest.inverse(z, context)
         return torch.cat([x, left.unflatten(-1, self.half)], -3), log_det
@@ -219,6 +227,8 @@ class Logit(Layer):
 
     Raises:
         ValueError: the margin is not between 0 and 1/2.
+
+    Equation: eq-logit
 
     Source: Dinh, Sohl-Dickstein and Bengio (2017), arXiv:1605.08803, section 4.1.
 
@@ -242,7 +252,7 @@ class Logit(Layer):
         return z, self._log_slope(z)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        check_shape(z, self.shape)
+        check_shape(z, self.shape, "z")
         x = (z.sigmoid() - self.margin) / (1 - 2 * self.margin)
         return x.clamp(self.support.lower_bound, self.support.upper_bound), -self._log_slope(z)
 

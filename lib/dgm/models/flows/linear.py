@@ -25,6 +25,8 @@ class ActNorm(Layer):
     Args:
         shape: (D,) of vectors, each coordinate a channel, or (C, H, W) of images.
 
+    Equation: eq-conv1x1
+
     Source: Kingma and Dhariwal (2018), arXiv:1807.03039, Glow, section 3.1.
 
     >>> layer, x = ActNorm(2), 5 + 3 * torch.randn(100, 2)
@@ -49,7 +51,7 @@ class ActNorm(Layer):
         return (x - self.mean) * (-self.log_scale).exp(), self._each(log_det, x)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        check_shape(z, self.shape)
+        check_shape(z, self.shape, "z")
         log_det = self.pixels * self.log_scale.sum()
         return z * self.log_scale.exp() + self.mean, self._each(log_det, z)
 
@@ -82,6 +84,8 @@ class Linear(Layer):
 
     Args:
         shape: as for `ActNorm`.
+
+    Equation: eq-plu, eq-conv1x1
 
     Source: Kingma and Dhariwal (2018), arXiv:1807.03039, Glow, section 3.2.
 
@@ -116,16 +120,17 @@ class Linear(Layer):
         return self.permutation @ lower @ upper
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        check_shape(x, self.shape)
         return self._times(self.weight(), x), self._log_det(x, 1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        check_shape(z, self.shape, "z")
         lower, upper = self.factors()
         solve = torch.linalg.solve_triangular
         inverse = solve(upper, solve(lower, self.permutation.T, upper=False), upper=True)
         return self._times(inverse, z), self._log_det(z, -1)
 
     def _times(self, matrix: Tensor, x: Tensor) -> Tensor:
-        check_shape(x, self.shape)
         if len(self.shape) == 1:
             return F.linear(x, matrix)
         return (matrix @ x.flatten(1 - len(self.shape))).reshape(x.shape)  # (C, C), (..., C, HW)
@@ -149,6 +154,8 @@ class Planar(Layer):
     Raises:
         NotImplementedError: from `inverse`.
 
+    Equation: def-planar, eq-determinant-lemma
+
     Source: Rezende and Mohamed (2015), arXiv:1505.05770, Variational Inference with Normalizing
     Flows, section 4.1 and appendix A.1.
 
@@ -166,7 +173,10 @@ class Planar(Layer):
         self.b = nn.Parameter(torch.zeros(()))
 
     def direction(self) -> Tensor:
-        r"""$\hat u$: (d,)."""
+        r"""$\hat u$: (d,).
+
+        Equation: eq-planar-invertible
+        """
         along = self.w @ self.u
         return self.u + (F.softplus(along) - 1 - along) * self.w / self.w.square().sum()
 

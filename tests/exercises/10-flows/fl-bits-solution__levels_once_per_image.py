@@ -1,0 +1,2 @@
+def bits_per_dim(nats, D, L, low, high):
+    return (-nats / math.log(2) + math.log2(L / (high - low))) / D

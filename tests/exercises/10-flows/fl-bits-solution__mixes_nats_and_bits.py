@@ -1,0 +1,2 @@
+def bits_per_dim(nats, D, L, low, high):
+    return -nats / D + math.log2(L / (high - low))

@@ -1,0 +1,7 @@
+def couple(x, mask, s, t, inverse=False):
+    kept = torch.where(mask, 0.0, x)
+    log_scale = torch.where(mask, 0.0, s(kept))
+    shift = torch.where(mask, 0.0, t(kept))
+    if inverse:
+        return x * log_scale.exp() + shift, log_scale.sum(1)
+    return (x - shift) * (-log_scale).exp(), -log_scale.sum(1)

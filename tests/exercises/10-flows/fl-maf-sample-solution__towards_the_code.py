@@ -1,0 +1,6 @@
+def maf_sample(net, z):
+    x = torch.zeros_like(z)
+    for j in range(z.shape[1]):
+        mu, log_sigma = net(x)
+        x[:, j] = (z[:, j] - mu[:, j]) * (-log_sigma[:, j]).exp()
+    return x, z.shape[1]

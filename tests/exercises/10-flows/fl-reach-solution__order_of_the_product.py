@@ -1,0 +1,6 @@
+def reach(masks):
+    total = torch.eye(len(masks[0]))
+    for mask in masks:
+        one = torch.eye(len(mask)) + (~mask).float()[:, None] * mask.float()
+        total = total @ one
+    return total > 0

@@ -1,0 +1,6 @@
+def draw_and_score(z, layers):
+    log_p = Normal(0.0, 1.0).log_prob(z)
+    for layer in layers:
+        z, log_det = layer(z)
+        log_p = log_p - log_det[:, None]
+    return z, log_p
