@@ -7,7 +7,7 @@ import pytest
 import torch
 from places import ROOT
 
-from dgm import data
+from dgm import data, toys
 from dgm.reproduce import EXPERIMENTS, Study, load
 from dgm.reproduce.recipe import ABOUT
 from dgm.reproduce.records import KEPT, read_models
@@ -30,7 +30,8 @@ def quick_records():
 def at_hand(name: str) -> bool:
     """Whether a data set need not be downloaded."""
     files = (data.folder() / f"{name}.npz", data.folder() / name.upper())
-    return name == "digits" or any(file.exists() for file in files)
+    known = name == "digits" or hasattr(toys, name)
+    return known or any(file.exists() for file in files)
 
 
 @cache

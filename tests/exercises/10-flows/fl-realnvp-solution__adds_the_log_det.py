@@ -31,9 +31,9 @@ class RealNVP(nn.Module):
         return x
 
 
-def learn(model, density, updates=1500):
+def learn(model, density, updates=1200):
     adam = torch.optim.Adam(model.parameters(), lr=5e-3)
     falling = LinearLR(adam, start_factor=1, end_factor=0, total_iters=updates)
     for _ in range(updates):
-        loss = -model.log_prob(density.sample((256,))).mean()
+        loss = -model.log_prob(density.sample((128,))).mean()
         adam.zero_grad(), loss.backward(), adam.step(), falling.step()

@@ -15,6 +15,6 @@ def learn(model, density, updates=600):
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, updates)
     for _ in range(updates):
         adam.zero_grad()
-        (-model.log_prob(density.sample((256,))).mean()).backward()
+        (-model.log_prob(density.sample((128,))).mean()).backward()
         adam.step()
         falling.step()
