@@ -16,8 +16,9 @@ from dgm.reproduce.study import MEASURING_SEED
 RECORDS = ROOT / "book" / "records"
 QUICK = 60  # seconds that measuring took when the record was written
 # The draws are those of the record, so only rounding differs: sums of 64 to 784 float32 terms that
-# add up to some hundred nats, 1e-4 at most, less in the mean over images. A page shows 0.01.
-TOLERANCE = 1e-3
+# add up to some hundred nats, 1e-4 at most, less in the mean over images; single images' numbers are
+# kept to three decimals, and may differ by one step of these. A page shows 0.01.
+TOLERANCE = 1.5e-3
 
 
 def quick_records():
