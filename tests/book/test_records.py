@@ -16,8 +16,8 @@ from dgm.reproduce.study import MEASURING_SEED
 RECORDS = ROOT / "book" / "records"
 QUICK = 60  # seconds that measuring took when the record was written
 # The draws are those of the record, so only rounding differs: sums of 64 to 784 float32 terms that
-# add up to some hundred nats, 1e-4 at most, less in the mean over images; single images' numbers are
-# kept to three decimals, and may differ by one step of these. A page shows 0.01.
+# add up to some hundred nats, 1e-4 at most, less in the mean over images. The values of single
+# images are kept to three decimals, and may differ by one step of these. A page shows 0.01.
 TOLERANCE = 1.5e-3
 
 
