@@ -180,7 +180,7 @@ STUDIES = [name for name, experiment in EXPERIMENTS.items() if isinstance(experi
 # and likelihoods then differ by some hundredths of a nat. Of 10,000 test images a few lie so near a
 # border between classes that a rounded weight puts them on the other side.
 NATS = ("rate", "ELBO", "p(x)", "objective", "validation", "test", "order", "mixed")
-# In the first round of a flow, which still falls fast, its exact divergence and the mass between modes
+# A flow's exact divergence and its mass between modes, which still fall fast in the first round,
 # differ by a tenth then: its objective alone is compared.
 STILL_FALLING = ("KL", "far from modes")
 BY_ROUNDING = {"modes": 1, "good": 0.005, "error": 0.1, **dict.fromkeys(NATS, 0.05)}
