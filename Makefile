@@ -86,7 +86,7 @@ bench: .venv/installed  ## speed, as ratios within one run, on a machine that do
 	env -u OMP_WAIT_POLICY $(BIN)/python -m dgm.bench
 
 reproduce: .venv/installed  ## recorded experiments: make reproduce NAMES="vae-1 iwae-50" BUDGET=15
-	$(BIN)/python -m dgm.reproduce $(NAMES) $(addprefix --budget ,$(BUDGET))
+	$(BIN)/python -m dgm.reproduce $(NAMES) $(addprefix --budget ,$(BUDGET)) $(addprefix --seeds ,$(SEEDS))
 
 # What a large card is wanted for, in order of value, in 25 minutes. Each part may be stopped, and the
 # same command goes on; commit book/records.

@@ -18,6 +18,7 @@ from dgm.reproduce import (
     RECIPES,
     Schedule,
     __main__,
+    add_seeds,
     experiments,
     parts,
     recipe,
@@ -145,6 +146,46 @@ def test_other_seeds_are_trained_alike_and_told_beside_the_first(monkeypatch, fo
 
     monkeypatch.setitem(EXPERIMENTS, "tiny", dataclasses.replace(TINY, seeds=3))
     assert "other_seeds" not in reproduce("tiny", budget=1e-3)  # whose budget is for one
+
+
+def test_seeds_are_added_to_a_record_that_stands(monkeypatch):
+    """They are those that a recipe of three seeds trains, and nothing else of it changes."""
+    monkeypatch.setitem(EXPERIMENTS, "tiny", dataclasses.replace(TINY, seeds=3))
+    expected = reproduce("tiny")
+    shutil.rmtree("runs")
+    monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
+    first = reproduce("tiny")
+    with_others = add_seeds("tiny", seeds=3)
+    assert with_others == read("book/records/tiny.json")
+    assert with_others.pop("others").keys() >= {"seconds", "commit", "date", "device"}
+    assert with_others.pop("other_seeds") == pytest.approx(expected["other_seeds"], abs=1e-6)
+    assert with_others == first
+
+
+@pytest.mark.parametrize(("epochs", "rounds", "updates"), [(13.0, 13, 15), (0.467, 10, 1)])
+def test_other_seeds_make_as_many_updates_as_the_record(epochs, rounds, updates):
+    """Of 15 batches an epoch, whatever the budget buys here."""
+    record = {"budget_minutes": 5.0, "images": 360, "batch_size": 100, "epochs": epochs}
+    plan = TINY.plan_again(record)
+    assert plan == {
+        "budget_minutes": 5.0,
+        "batch_size": 100,
+        "rounds": rounds,
+        "updates": updates,
+        "images": 360,
+    }
+
+
+def test_seeds_need_a_recipe_a_record_and_a_number():
+    for name, budget, seeds, message in (
+        ("ring-game", None, 3, "name: got 'ring-game', expected one of vae-1"),
+        ("tiny", 5, 3, "name, budget: got tiny-5min, expected those of a record"),
+        ("tiny", None, 1, "seeds: got 1, expected 2 or more"),
+    ):
+        if seeds == 1:
+            reproduce("tiny")
+        with pytest.raises(ValueError, match=message):
+            add_seeds(name, budget, seeds)
 
 
 @pytest.mark.parametrize("n", [5, 6, 7])  # within the second epoch, at its end, after it

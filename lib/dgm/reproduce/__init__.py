@@ -8,7 +8,8 @@ in book/records/, written by this program only; `load` reads it. There are three
   digits, of which nobody has published figures). A budget cuts training to about that many minutes:
   the same model and objective, batches of the size that is fastest there, and a learning rate that
   falls to zero in the time there is. On a CPU likelihoods that must be estimated are then measured
-  on the first 1,000 test images. A schedule of minutes is run from three seeds.
+  on the first 1,000 test images. A schedule of minutes is run from three seeds, and `--seeds 3`
+  adds those of two more to a record of a budget, trained for as many updates.
 - A `Study` belongs to a chapter, which shows its curves: several settings, several seeds each.
 - A `Comparison` trains classifiers on few labels; its records, in few-labels/, are whole tables.
 
@@ -20,7 +21,7 @@ record's command makes another.
 """
 
 from .comparison import Comparison
-from .experiments import EXPERIMENTS, reproduce
+from .experiments import EXPERIMENTS, add_seeds, reproduce
 from .loading import Record, load
 from .recipe import Recipe, Schedule
 from .recipes import RECIPES
@@ -34,6 +35,7 @@ __all__ = [
     "Record",
     "Schedule",
     "Study",
+    "add_seeds",
     "load",
     "reproduce",
 ]

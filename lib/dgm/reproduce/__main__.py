@@ -7,7 +7,7 @@ import torch
 
 from .._device import device
 from ..train import rank, world_size
-from . import EXPERIMENTS, RECIPES, reproduce
+from . import EXPERIMENTS, RECIPES, add_seeds, reproduce
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,6 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     names = {"nargs": "+", "metavar": "NAME", "choices": [*EXPERIMENTS]}
     parser.add_argument("names", **names, help=f"what to run: {', '.join(EXPERIMENTS)}")
     parser.add_argument("--budget", type=float, metavar="MINUTES", help="of training, per name")
+    more = "add the figures of other seeds to a record, so that there are so many in all"
+    parser.add_argument("--seeds", type=int, metavar="N", help=more)
     together = {"action": "store_true", "help": "share one run among the processes of torchrun"}
     parser.add_argument("--distributed", **together)
     options = parser.parse_args(arguments)
@@ -30,7 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     for name in options.names:
         print(f"{name}, on {device()}", file=sys.stderr)
         try:
-            record = reproduce(name, options.budget, options.distributed)
+            if options.seeds is None:
+                record = reproduce(name, options.budget, options.distributed)
+            else:
+                record = add_seeds(name, options.budget, options.seeds)
         except (ValueError, RuntimeError) as error:
             parser.exit(2, f"{parser.prog}: {error}\n")
         if rank() > 0:

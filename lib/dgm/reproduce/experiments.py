@@ -17,6 +17,7 @@ from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
 from .ring import RING_COLLAPSE, RING_GAME
+from .runs import stopwatch
 from .stacked import HUNDRED_LABELS
 from .variants import VARIANTS
 
@@ -94,7 +95,7 @@ def reproduce(name: str, budget: float | None = None, distributed: bool = False)
     experiment, together = EXPERIMENTS[name], {"distributed": True} if distributed else {}
     if distributed and not isinstance(experiment, Recipe):
         raise ValueError(f"distributed: got {name}, expected one of {', '.join(RECIPES)}")
-    run = name if budget is None else f"{name}-{budget:g}min"
+    run = run_of(name, budget)
     try:
         plan = plan_of(experiment, budget, RUNS / run / "plan.json")
         outcome, models = experiment.run(plan, RUNS / run, **together)
@@ -110,6 +111,46 @@ def reproduce(name: str, budget: float | None = None, distributed: bool = False)
     record |= about
     write(RECORDS / experiment.folder / f"{run}.json", record)
     return record
+
+
+def add_seeds(name: str, budget: float | None = None, seeds: int = 3) -> dict | None:
+    """Add the figures of other seeds to a recipe's record, which stays as it is.
+
+    Each is trained for as many updates as the record says, so that a budget in minutes, which buys
+    another number of them on another day, leaves the seeds comparable.
+
+    Args:
+        name, budget: those of the record.
+        seeds: how many there are then, with the first.
+
+    Returns:
+        The record, or None if Ctrl-C stopped the training.
+
+    Raises:
+        ValueError: the name is none of a recipe, there is no such record, or seeds is less than 2.
+    """
+    recipe, file = EXPERIMENTS.get(name), RECORDS / f"{run_of(name, budget)}.json"
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"name: got {name!r}, expected one of {', '.join(RECIPES)}")
+    if not file.exists():
+        raise ValueError(f"name, budget: got {file.stem}, expected those of a record that stands")
+    if seeds < 2:
+        raise ValueError(f"seeds: got {seeds}, expected 2 or more, of which the record has one")
+    record, lap = json.loads(file.read_text(encoding="utf-8")), stopwatch()
+    try:
+        plan, folder = recipe.plan_again(record), RUNS / file.stem
+        others = range(record["seed"] + 1, record["seed"] + seeds)
+        figures = [recipe.figure(plan, folder, seed) for seed in others]
+    except KeyboardInterrupt:
+        return None
+    record |= {"other_seeds": figures, "others": {"seconds": lap()} | surroundings()}
+    write(file, record)
+    return record
+
+
+def run_of(name: str, budget: float | None) -> str:
+    """What a run is called: "gan", or "gan-5min" with a budget."""
+    return name if budget is None else f"{name}-{budget:g}min"
 
 
 def plan_of(experiment: Experiment, budget: float | None, file: Path) -> dict:

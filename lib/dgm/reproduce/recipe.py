@@ -97,6 +97,17 @@ class Recipe:
         size = schedule.batch_size
         return {"batch_size": size, "rounds": rounds, "updates": updates, "images": images}
 
+    def plan_again(self, record: dict) -> dict:
+        """That of a record: as many updates, however long they take here."""
+        budget, images, size = (record[k] for k in ("budget_minutes", "images", "batch_size"))
+        if budget is None:
+            return {"budget_minutes": None, **self.plan(None)}
+        epochs, batches = record["epochs"], data.load(self.dataset).train.batches(size)
+        rounds = max(10, int(epochs))
+        updates = round(epochs * len(batches) / rounds)
+        plan = {"batch_size": size, "rounds": rounds, "updates": updates, "images": images}
+        return {"budget_minutes": budget, **plan}
+
     def schedule(self, budget: float | None) -> Schedule:
         return self.full if budget is None else self.short
 
@@ -132,9 +143,8 @@ class Recipe:
             "seed": SEED,
         }
         if self.seeds > 1 and not (plan["budget_minutes"] or distributed):
-            record["other_seeds"] = [
-                self.figure(plan, folder, seed) for seed in range(SEED + 1, SEED + self.seeds)
-            ]
+            others = range(SEED + 1, SEED + self.seeds)
+            record["other_seeds"] = [self.figure(plan, folder, seed) for seed in others]
         return record, {"model": step.model}
 
     def train(
