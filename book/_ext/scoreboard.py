@@ -21,7 +21,8 @@ is damaged, or belongs to no table is left out with a warning, so that a build u
 
 Records of models that are judged by their samples name the features in which distances were
 measured, and give the distance of real images: one more column. All of one table must have been
-measured in the same features. Where a record has figures of other seeds, they are a column, too.
+measured in the same features. Where a record has figures of other seeds, they are a column, too;
+if they were added later, the provenance has a line for them.
 """
 
 from __future__ import annotations
@@ -139,12 +140,20 @@ def cells(record: dict) -> dict[str, str]:
     return {
         "Here": figure(record),
         REAL: figure(record["real_images"]) if "real_images" in record else "",
-        SEEDS: ", ".join(f"{value:.2f}" for value in record.get("other_seeds", ())),
+        SEEDS: other_figures(record),
         "Test images": f"{record['images']:,}",
         "Epochs": f"{epochs:,.0f}" if epochs >= 10 else f"{epochs:.2g}",
         "Training": duration(record["seconds"]),
         "Device": place(record),
     }
+
+
+def other_figures(record: dict) -> str:
+    """
+    >>> other_figures({"other_seeds": [89.254, 88.9]}), other_figures({})
+    ('89.25, 88.90', '')
+    """
+    return ", ".join(f"{value:.2f}" for value in record.get("other_seeds", ()))
 
 
 def tried_out(record: dict) -> bool:
@@ -242,20 +251,36 @@ def provenance(records: list[dict]) -> list[nodes.Node]:
     headings = ["Figure", "python -m dgm.reproduce", "Batch", "Seed", "Measured in", "Versions"]
     return [
         nodes.raw("", summary, format="html"),
-        table([*headings, "Commit", "Date"], [origin(record) for record in records]),
+        table(
+            [*headings, "Commit", "Date"], [row for record in records for row in origins(record)]
+        ),
         nodes.raw("", "</details>", format="html"),
     ]
 
 
-def origin(record: dict) -> list[str | list[nodes.Node]]:
+def origins(record: dict) -> list[list[str | list[nodes.Node]]]:
+    """Where the figure comes from, and those of other seeds if they were added to the record."""
     budget = record["budget_minutes"]
     command = record["name"] + (f" --budget {budget:g}" if budget else "")
+    measured = duration(record["measuring_seconds"])
+    rows = [origin(record, f"{record['figure']:.2f}", command, str(record["seed"]), measured)]
+    if "others" in record:
+        seeds = [record["seed"] + 1 + i for i in range(len(record["other_seeds"]))]
+        command += f" --seeds {len(seeds) + 1}"
+        own = record | record["others"]
+        rows += [origin(own, other_figures(record), command, ", ".join(map(str, seeds)), "")]
+    return rows
+
+
+def origin(
+    record: dict, figures: str, command: str, seeds: str, measured: str
+) -> list[str | list[nodes.Node]]:
     return [
-        f"{record['figure']:.2f}",
+        figures,
         [nodes.literal("", command)],
         f"{record['batch_size']:,}",
-        str(record["seed"]),
-        duration(record["measuring_seconds"]),
+        seeds,
+        measured,
         ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
         [nodes.literal("", (record["commit"] or "unknown")[:12])],
         record["date"],

@@ -120,6 +120,16 @@ def test_other_seeds_are_a_column(tmp_path):
     assert [row[3] for row in rows[1:]] == ["89.25, 88.90", ""]
 
 
+def test_seeds_that_were_added_say_where_they_come_from(tmp_path):
+    others = {"seconds": 1.0, "commit": "f" * 40, "date": "2026-11-30", "versions": {"torch": "9"}}
+    record = RECORD | {"other_seeds": [89.254, 88.9], "others": others}
+    warnings, _, page = build(tmp_path, {"vae-1-15min": record})
+    assert warnings == ""
+    told = " ".join(plain(page.partition("<details>")[2]).split())
+    assert "89.12 vae-1 --budget 15 100 0 31 s python 3.11.7, torch 2.15.0 0123456789ab" in told
+    assert "89.25, 88.90 vae-1 --budget 15 --seeds 3 100 1, 2 torch 9 ffffffffffff 2026" in told
+
+
 @pytest.mark.parametrize(
     ("record", "says"),
     [
