@@ -401,6 +401,24 @@ def test_the_determinant_of_a_small_step():
     assert (rest(1e-4) / 1e-8).item() == pytest.approx(second.item(), rel=0.01)
 
 
+@pytest.mark.equation("eq-residual-inverse")
+def test_passes_that_contract():
+    """Less is left than the bound says, for a network; all of it, where all distances shrink."""
+    A, B = (m / torch.linalg.matrix_norm(m, 2) for m in (torch.randn(3, 8), torch.randn(8, 3)))
+    z = torch.randn(5, 3)
+    for K in (0.3, 0.9):
+        for g in (lambda v, K=K: K * torch.tanh(v @ A) @ B, lambda v, K=K: -K * v):
+            x = z + g(z)
+            passes = [x]
+            for _ in range(12):
+                passes.append(x - g(passes[-1]))
+            first = (passes[1] - passes[0]).norm(dim=1)
+            for k, found in enumerate(passes):
+                left, bound = (found - z).norm(dim=1), K**k / (1 - K) * first
+                assert (left <= bound + 1e-12).all()
+        torch.testing.assert_close(left, bound)  # of -K v, at every pass
+
+
 # ------------------------------------------------------------------ autoregressive layers
 
 
@@ -748,6 +766,22 @@ def test_typical_draws_lie_below_the_mode():
     assert mean.item() == pytest.approx(size / 2, rel=1e-6)
     drawn = base.log_prob(torch.zeros(size)) - base.log_prob(base.sample((20_000,)))
     assert drawn.mean().item() == pytest.approx(size / 2, abs=5 * (size / 2 / 20_000) ** 0.5)
+
+
+@pytest.mark.equation("eq-lipschitz-tails")
+def test_tails_are_those_of_the_base():
+    """By quadrature over the codes; attained by 5 z, and by no map to a Cauchy distribution."""
+    z, dz = line(9, 90_000)
+    p = log_normal(z).exp() * dz
+
+    def tail(x, t):  # P(|x - f(0)| > t), with f(0) = 1
+        return p[(x - 1).abs() > t].sum()
+
+    for t in (1.0, 5.0, 12.0):
+        bound = 2 * ndtr(torch.tensor(-t / 5))
+        assert tail(1 + 2 * z + torch.sin(3 * z), t) < bound  # of slope 2 + 3 cos 3z
+        assert tail(1 + 5 * z, t).item() == pytest.approx(bound.item(), rel=1e-3)
+    assert tail(1 + torch.tan(math.pi * (ndtr(z) - 0.5)), 30.0) > 2 * ndtr(torch.tensor(-30 / 5))
 
 
 @pytest.mark.equation("eq-narrow")
