@@ -18,6 +18,7 @@ from .adversarial import (
 )
 from .bounds import dreg, elbo, free_bits, iwae
 from .contrastive import contrastive_divergence, noise_contrastive
+from .denoising import denoising, iid, importance, stratified
 from .divergences import kl, kl_per_coordinate
 from .fisher import fisher
 from .likelihood import grid_likelihood, log_likelihood, order_agnostic, reconstruction
@@ -35,6 +36,7 @@ __all__ = [
     "critic_hinge",
     "critic_logistic",
     "critic_wasserstein",
+    "denoising",
     "denoising_score_matching",
     "dreg",
     "elbo",
@@ -45,6 +47,8 @@ __all__ = [
     "generator_saturating",
     "gradient_penalty",
     "grid_likelihood",
+    "iid",
+    "importance",
     "iwae",
     "kl",
     "kl_per_coordinate",
@@ -58,5 +62,6 @@ __all__ = [
     "reconstruction",
     "score_matching",
     "sliced_score_matching",
+    "stratified",
     "unlabelled_bound",
 ]
