@@ -1,7 +1,7 @@
 r"""Networks that are told the noise level, and a label: events in, events of the same shape out.
 
-Both read the level as $\lambda = \log \mathrm{SNR}$, not as a time: what a network has to do depends
-on how much noise there is, and not on the path by which it came. They start as zero.
+Both read the level as $\lambda = \log \mathrm{SNR}$, not as a time: what a network has to do
+depends on how much noise there is, and not on the path by which it came. They start as zero.
 """
 
 import math

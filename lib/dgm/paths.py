@@ -221,15 +221,21 @@ def diffusion(path: Path, t: Tensor) -> Tensor:
     return (2 * sigma * (path.d_sigma(t) - drift(path, t) * sigma)).sqrt()
 
 
-def terminal_kl(path: Path, x: Tensor) -> Tensor:
-    r"""$\operatorname{KL}(q(x_1 \mid x_0) \Vert \mathcal N(0, \sigma_1^2 I))$ in nats, which is what
-    it costs that the last image still holds a signal: (B, *event) -> (B,).
+def terminal_kl(path: Path, x: Tensor, t: float = 1.0) -> Tensor:
+    r"""What it costs, in nats, that the last image still holds a signal, its variance being of
+    size $\alpha_t^2 + \sigma_t^2$ as for data of variance 1:
+
+    $$\operatorname{KL}\big(q(x_t \mid x_0) \Vert \mathcal N(0, (\alpha_t^2 + \sigma_t^2) I)\big) =
+    \tfrac12 \sum_i (a x_{0,i}^2 - a - \log (1 - a)), \qquad
+    a = \frac{\alpha_t^2}{\alpha_t^2 + \sigma_t^2} .$$
+
+    Shapes: x (B, *event) -> (B,).
 
     >>> terminal_kl(cosine(), torch.ones(1, 64)).item()
     0.0
     """
-    snr = path.log_snr(torch.ones((), dtype=x.dtype, device=x.device)).exp()
-    return 0.5 * snr * x.flatten(1).square().sum(1)
+    a = path.log_snr(torch.tensor(float(t), dtype=x.dtype, device=x.device)).sigmoid()
+    return 0.5 * (a * x.square() - a - torch.log1p(-a)).flatten(1).sum(1)
 
 
 # ------------------------------------------------------------------ grids of times
@@ -260,7 +266,8 @@ def grid(
     early, late = path.between(log_snr)
     rest = [0.0] if early > 0 else []  # a path whose noise has a floor ends there
     share = torch.linspace(0, 1, steps + 1 - len(rest), dtype=torch.float64, device="cpu")
-    low, high = (float(path.log_snr(torch.tensor(t, dtype=torch.float64))) for t in (late, early))
+    ends = torch.tensor([late, early], dtype=torch.float64, device="cpu")
+    low, high = path.log_snr(ends).tolist()
     if spacing == "t":
         return [late * (1 - i / steps) for i in range(steps + 1)]
     if spacing == "log_snr":

@@ -13,13 +13,10 @@ With x_t itself that is a linear system of two equations, and all conversions so
 x_t obey it as values do, so that a network that knows one of the five knows all.
 """
 
-from collections.abc import Callable
-
 from torch import Tensor
 
 from .checks import readable
 from .paths import Path, beside
-from .protocols import given
 
 KINDS = ("x0", "eps", "v", "score", "velocity")
 
@@ -103,43 +100,22 @@ def loss_weight(kind: str, path: Path, t: Tensor) -> Tensor:
     return (a - b * path.alpha(t) / path.sigma(t)).square().expand_as(t)
 
 
-class Denoising:
-    r"""What follows from a path and a `denoise`: score and velocity, for a trained network, an
-    exact density and a data set alike (`dgm.protocols.Denoiser`).
+def preconditioning(sigma: Tensor, data: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+    r"""The three factors of $\hat x = c_{\text{skip}} \, x + c_{\text{out}} F(c_{\text{in}} \, x)$
+    for $x = x_0 + \sigma \epsilon$ and data of variance $\sigma_d^2$:
 
-    Whoever inherits has `path`, `shape`, `classes` and `denoise(x, t, y=None)`; t is a number or
-    (B,).
+    $$c_{\text{skip}} = \frac{\sigma_d^2}{\sigma^2 + \sigma_d^2}, \qquad c_{\text{out}} =
+    \frac{\sigma \sigma_d}{\sqrt{\sigma^2 + \sigma_d^2}}, \qquad c_{\text{in}} =
+    \frac 1{\sqrt{\sigma^2 + \sigma_d^2}} .$$
 
-    Attributes:
-        predict: which of the five predictions it makes itself.
+    What F is given and what it has to put out then have variance 1, and its errors are made as
+    small as they can be. With $\sigma_d = 1$ it is the prediction of v, F = -v.
+
+    Source: Karras et al. (2022), arXiv:2206.00364, table 1 and appendix B.6.
+
+    >>> import torch
+    >>> preconditioning(torch.tensor(1.0))
+    (tensor(0.5000), tensor(0.7071), tensor(0.7071))
     """
-
-    path: Path
-    shape: tuple[int, ...]
-    classes: int = 0
-    predict: str = "x0"
-
-    denoise: Callable[..., Tensor]
-
-    def noise(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
-        r"""$\hat\epsilon = \mathbb E[\epsilon \mid x_t]$: (B, *event) -> (B, *event)."""
-        return self._as("eps", x, t, y)
-
-    def score(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
-        r"""$\nabla \log p_t(x) = -\hat\epsilon / \sigma_t$: (B, *event) -> (B, *event)."""
-        return self._as("score", x, t, y)
-
-    def velocity(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
-        r"""$\mathbb E[\dot\alpha x_0 + \dot\sigma \epsilon \mid x_t]$: (B, *event) -> same."""
-        return self._as("velocity", x, t, y)
-
-    def standardised(self, x: Tensor) -> Tensor:
-        """Data as the path takes them, of about mean 0 and variance 1."""
-        return x
-
-    def restored(self, x: Tensor) -> Tensor:
-        """The inverse of `standardised`."""
-        return x
-
-    def _as(self, kind: str, x: Tensor, t: float | Tensor, y: Tensor | None) -> Tensor:
-        return from_x0(self.denoise(x, t, **given(self, y)), kind, x, self.path, t)
+    total = sigma.square() + data**2
+    return data**2 / total, sigma * data / total.sqrt(), 1 / total.sqrt()

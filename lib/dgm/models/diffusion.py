@@ -1,17 +1,17 @@
 """Diffusion models: a network that takes noise off, a little at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from ..checks import check_data, check_examples, check_labels, event_shape, integer
+from ..checks import check_data, check_examples, check_labels, event_shape
 from ..conditioned import ResidualPerceptron, UNet
-from ..paths import Path, beside, cosine, grid
-from ..predictions import KINDS, Denoising, to_x0
-from ..samplers import ddim
+from ..denoisers import Denoising
+from ..paths import Path, beside, cosine
+from ..predictions import KINDS, to_x0
 
 SIGNAL = 0.01  # the most SNR that may be left at t = 1
 
@@ -86,28 +86,6 @@ class Diffusion(Denoising, nn.Module):
             out = size * out  # so that one network of v serves all paths
         return to_x0(out, self.predict, x, self.path, t)
 
-    @torch.no_grad()
-    def sample(
-        self, n: int, y: Tensor | None = None, steps: int = 20, sampler: Callable = ddim
-    ) -> Tensor:
-        """Draw n events, of the classes y (n,) if it has some: (n, *shape).
-
-        Args:
-            steps: of the sampler; 2 evaluations each for `heun`.
-            sampler: one of `dgm.samplers`, of (model, x, times, y).
-
-        Raises:
-            ValueError: n or steps is no positive integer, or labels are missing.
-        """
-        n = integer("n", n)
-        check_labels(y, self.classes, (n,), unlabelled=True)
-        times = grid(self.path, steps)
-        start = self.path.sigma(self.mean.new_tensor(times[0]))
-        noise = start * torch.randn(n, *self.shape, dtype=self.mean.dtype, device=self.mean.device)
-        return self.restored(sampler(self, noise, times, y))
-
-    # ------------------------------------------------------------------ the data's scale
-
     def standardise(self, x: Tensor) -> Self:
         """Take mean and standard deviation from data (N, *shape); returns the model."""
         check_data(self, x, torch.zeros(len(x), dtype=torch.long) if self.classes else None)
@@ -117,14 +95,6 @@ class Diffusion(Denoising, nn.Module):
         self.mean.copy_(x.mean())
         self.scale.copy_(scale)
         return self
-
-    def standardised(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.scale
-
-    def restored(self, x: Tensor) -> Tensor:
-        return self.mean + self.scale * x
-
-    # ------------------------------------------------------------------ constructors
 
     @classmethod
     def mlp(

@@ -18,7 +18,7 @@ from .adversarial import (
 )
 from .bounds import dreg, elbo, free_bits, iwae
 from .contrastive import contrastive_divergence, noise_contrastive
-from .denoising import denoising, iid, importance, stratified
+from .denoising import denoising, diffusion_bound, iid, importance, stratified
 from .divergences import kl, kl_per_coordinate
 from .fisher import fisher
 from .likelihood import grid_likelihood, log_likelihood, order_agnostic, reconstruction
@@ -38,6 +38,7 @@ __all__ = [
     "critic_wasserstein",
     "denoising",
     "denoising_score_matching",
+    "diffusion_bound",
     "dreg",
     "elbo",
     "fisher",

@@ -1,4 +1,4 @@
-"""A diffusion model of MNIST, told the class: a line of the scoreboard, for a chapter to draw from."""
+"""A diffusion model of MNIST, told the class, for a chapter to draw from."""
 
 import math
 from collections.abc import Callable

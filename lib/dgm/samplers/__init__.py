@@ -8,15 +8,15 @@ A chain that is long enough forgets its start. How long that is nobody tells it:
 from p stays one of draws from p, any other start is left only as fast as the chain can cross from
 one mode to the next.
 
-A way from noise to data, `sampler(model, x, times, y=None) -> x`, starts from pure noise and is over
-when the times are: `reverse`.
+A way from noise to data, `sampler(model, x, times, y=None) -> x`, starts from pure noise and is
+over when the times are: `reverse`.
 """
 
 from .annealed import annealed_langevin, noise_levels
 from .chains import gibbs, metropolis
 from .langevin import Place, langevin, mala, mala_log_acceptance, mala_step
 from .replay import ReplayBuffer
-from .reverse import ancestral, ddim, ddim_step, euler, heun
+from .reverse import ancestral, ddim, ddim_step, euler, heun, multistep, sde
 
 __all__ = [
     "Place",
@@ -33,5 +33,7 @@ __all__ = [
     "mala_log_acceptance",
     "mala_step",
     "metropolis",
+    "multistep",
     "noise_levels",
+    "sde",
 ]

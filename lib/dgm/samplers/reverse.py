@@ -5,6 +5,7 @@ noise, the ideal denoiser of a data set. x is noise, (B, *event), and times fall
 noise to 0 (`dgm.paths.grid`). What comes back is standardised, as the data behind x_t are.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -13,10 +14,9 @@ import torch
 from torch import Tensor
 
 from ..checks import check_examples
-from ..paths import Path
+from ..paths import Path, diffusion
+from ..predictions import from_x0
 from ..protocols import given
-
-__all__ = ["ancestral", "ddim", "ddim_step", "euler", "heun"]
 
 
 @torch.no_grad()
@@ -82,7 +82,8 @@ def ddim_step(path: Path, x: Tensor, x0: Tensor, s: float, t: float, eta: float 
 
     $$x_s = \alpha_s \hat x + \sqrt{\sigma_s^2 - \eta^2 \tilde\sigma^2} \, \hat\epsilon
     + \eta \tilde\sigma z, \qquad \tilde\sigma^2 = \frac{\sigma_s^2}{\sigma_t^2}
-    \Big(\sigma_t^2 - \frac{\alpha_t^2}{\alpha_s^2} \sigma_s^2\Big), \quad z \sim \mathcal N(0, I) .$$
+    \Big(\sigma_t^2 - \frac{\alpha_t^2}{\alpha_s^2} \sigma_s^2\Big), \quad
+    z \sim \mathcal N(0, I) .$$
 
     With the true image it keeps $q(x_s \mid x_0)$, for every $\eta$.
 
@@ -98,6 +99,58 @@ def ddim_step(path: Path, x: Tensor, x0: Tensor, s: float, t: float, eta: float 
 
 
 ancestral = partial(ddim, eta=1.0)
+
+
+@torch.no_grad()
+def multistep(model, x: Tensor, times: Sequence[float], y: Tensor | None = None) -> Tensor:
+    r"""DDIM with the image where it will be, halfway, and not where it was: the last two images
+    are continued in a straight line in $\lambda$,
+
+    $$\hat x' = \hat x_t + \frac{\lambda_s - \lambda_t}{2 (\lambda_t - \lambda_r)} (\hat x_t -
+    \hat x_r), \qquad r > t > s .$$
+
+    Second order at one evaluation a step. The first step and one to time 0 are DDIM's.
+
+    Source: Lu et al. (2022), arXiv:2211.01095, DPM-Solver++, algorithm 2 (2M).
+    """
+    condition, path = given(model, y), model.path
+    before = None  # log SNR and image of the step before
+    for t, s in pairwise(falling(model, x, times)):
+        x0 = model.denoise(x, t, **condition)
+        here, there = (path.log_snr(x.new_tensor(time)) for time in (t, s))
+        ahead = x0
+        if before is not None and there.isfinite():
+            ahead = x0 + (there - here) / (here - before[0]) / 2 * (x0 - before[1])
+        x, before = ddim_step(path, x, ahead, s, t), (here, x0)
+    return x
+
+
+@torch.no_grad()
+def sde(
+    model, x: Tensor, times: Sequence[float], y: Tensor | None = None, eta: float = 1.0
+) -> Tensor:
+    r"""The Euler-Maruyama method for the reverse stochastic equation, with any amount of noise,
+
+    $$x_s = x_t + (s - t) \Big(u(x_t, t) - \tfrac{\eta^2}2 g_t^2 \nabla \log p_t(x_t)\Big)
+    + \eta g_t \sqrt{t - s} \, z, \qquad z \sim \mathcal N(0, I) .$$
+
+    All have the same $p_t$ with the exact score and small steps. $\eta = 0$ is `euler`.
+
+    Raises:
+        ValueError: eta is negative.
+
+    Source: Song et al. (2021), arXiv:2011.13456, equation 6; Anderson (1982),
+    doi:10.1016/0304-4149(82)90051-5.
+    """
+    if not eta >= 0:
+        raise ValueError(f"eta: got {eta}, expected 0 or more")
+    condition, path = given(model, y), model.path
+    for t, s in pairwise(falling(model, x, times)):
+        x0, g = model.denoise(x, t, **condition), diffusion(path, x.new_tensor(t))
+        slope = from_x0(x0, "velocity", x, path, t)
+        slope = slope - (eta * g).square() / 2 * from_x0(x0, "score", x, path, t)
+        x = x + (s - t) * slope + eta * g * math.sqrt(t - s) * torch.randn_like(x)
+    return x
 
 
 def falling(model, x: Tensor, times: Sequence[float]) -> list[float]:
