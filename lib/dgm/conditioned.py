@@ -27,7 +27,7 @@ class LevelFeatures(nn.Module):
 
     def __init__(self, classes: int = 0):
         super().__init__()
-        self.classes = classes
+        self.classes = integer("classes", classes, at_least=0)
         octaves = torch.linspace(0, 4, WAVES)  # periods of lambda from 25 down to 1.6
         self.register_buffer("frequencies", 2**octaves / 4, persistent=False)
         self.body = nn.Sequential(
@@ -126,12 +126,13 @@ class ResidualPerceptron(nn.Module):
 class UNet(nn.Module):
     """A small U-Net: convolutions at full size and at half, joined by what the first ones saw.
 
-    Above 16 pixels of even number, each square of four becomes one place with four channels, so
-    that all sizes are halved. 47,105 weights for 8x8 digits of 10 classes, 243,028 for 28x28.
+    Of images above 16 pixels each square of four becomes one place with four channels, so that all
+    sizes are halved, and the network is twice as wide. 47,105 weights for 8x8 digits of 10 classes,
+    243,028 for 28x28.
 
     Args:
         shape: (channels, height, width).
-        width: channels at the full size; 16 up to 16 pixels, 32 above.
+        width: channels at the full size, of images that are not folded.
         classes: 0 where there are no labels.
 
     Shapes: x (B, C, H, W), log_snr (B,), y (B,) -> (B, C, H, W).
@@ -149,18 +150,17 @@ class UNet(nn.Module):
     torch.Size([5, 1, 28, 28])
     """
 
-    def __init__(self, shape: Sequence[int], width: int | None = None, classes: int = 0):
+    def __init__(self, shape: Sequence[int], width: int = 16, classes: int = 0):
         super().__init__()
         channels, *size = image_shape(shape)
-        large = max(size) > 16
-        width = integer("width", width if width is not None else 32 if large else 16)
-        fold = 2 if large and not any(side % 2 for side in size) else 1
+        fold = 2 if max(size) > 16 and not any(side % 2 for side in size) else 1
+        width = fold * integer("width", width)
         c, wide = channels * fold**2, 2 * width
         self.features = LevelFeatures(classes)
         self.first = nn.Sequential(nn.PixelUnshuffle(fold), conv(c, width))  # (B, width, H, W)
         self.down = image_block(width, width)
         self.halve = nn.Conv2d(width, wide, 3, stride=2, padding=1)  # (B, 2 width, H/2, W/2)
-        self.middle = nn.ModuleList(image_block(wide, wide) for _ in range(2 if large else 1))
+        self.middle = nn.ModuleList(image_block(wide, wide) for _ in range(fold))
         self.narrow = nn.Conv2d(wide, width, 1)
         self.up = image_block(wide, width)
         self.last = nn.Sequential(nn.SiLU(), zero(conv(width, c)), nn.PixelShuffle(fold))

@@ -51,19 +51,16 @@ class Path:
         r"""$\lambda_t = \log (\alpha_t^2 / \sigma_t^2)$, infinite where there is no noise."""
         return 2 * (self.alpha(t) / self.sigma(t)).log()
 
-    def between(self, log_snr: tuple[float, float] = LOG_SNR) -> tuple[float, float]:
-        """The times of a largest and a least log SNR, as far as the path has them: early, late.
+    def ends(self, log_snr: tuple[float, float], like: Tensor) -> Tensor:
+        """The times of the largest and of the least log SNR, as far as the path has them: (2,).
 
-        >>> early, late = linear().between((-2.0, 2.0))
-        >>> round(early, 4), round(late, 4)
-        (0.2689, 0.7311)
+        >>> linear().ends((-2.0, 2.0), like=torch.zeros(()))
+        tensor([0.2689, 0.7311])
         """
         low, high = log_snr
         if not low < high:
             raise ValueError(f"log_snr: got {log_snr}, expected a smaller and a larger number")
-        both = torch.tensor([high, low], dtype=torch.float64, device="cpu")
-        early, late = self.time_of(both).clamp(0, 1).tolist()
-        return early, late
+        return self.time_of(like.new_tensor([high, low])).clamp(0, 1)
 
 
 # ------------------------------------------------------------------ four paths
@@ -221,7 +218,7 @@ def diffusion(path: Path, t: Tensor) -> Tensor:
     return (2 * sigma * (path.d_sigma(t) - drift(path, t) * sigma)).sqrt()
 
 
-def terminal_kl(path: Path, x: Tensor, t: float = 1.0) -> Tensor:
+def terminal_kl(path: Path, x: Tensor, t: float | Tensor = 1.0) -> Tensor:
     r"""What it costs, in nats, that the last image still holds a signal, its variance being of
     size $\alpha_t^2 + \sigma_t^2$ as for data of variance 1:
 
@@ -234,7 +231,8 @@ def terminal_kl(path: Path, x: Tensor, t: float = 1.0) -> Tensor:
     >>> terminal_kl(cosine(), torch.ones(1, 64)).item()
     0.0
     """
-    a = path.log_snr(torch.tensor(float(t), dtype=x.dtype, device=x.device)).sigmoid()
+    t = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+    a = path.log_snr(t).sigmoid()
     return 0.5 * (a * x.square() - a - torch.log1p(-a)).flatten(1).sum(1)
 
 
@@ -263,11 +261,11 @@ def grid(
     [0.993, 0.841, 0.159, 0.007, 0.0]
     """
     steps = integer("steps", steps)
-    early, late = path.between(log_snr)
+    both = path.ends(log_snr, torch.zeros((), dtype=torch.float64, device="cpu"))
+    early, late = both.tolist()
     rest = [0.0] if early > 0 else []  # a path whose noise has a floor ends there
     share = torch.linspace(0, 1, steps + 1 - len(rest), dtype=torch.float64, device="cpu")
-    ends = torch.tensor([late, early], dtype=torch.float64, device="cpu")
-    low, high = path.log_snr(ends).tolist()
+    high, low = path.log_snr(both).tolist()
     if spacing == "t":
         return [late * (1 - i / steps) for i in range(steps + 1)]
     if spacing == "log_snr":

@@ -130,7 +130,10 @@ def test_a_path_whose_noise_has_a_floor_ends_there():
     [
         (lambda: paths.grid(paths.linear(), 0), "^steps: got 0, expected an integer of at least 1"),
         (lambda: paths.grid(paths.linear(), 4, "u"), "^spacing: got 'u', expected"),
-        (lambda: paths.linear().between((2.0, -2.0)), "^log_snr: got .* a smaller and a larger"),
+        (
+            lambda: paths.linear().ends((2.0, -2.0), torch.zeros(())),
+            "^log_snr: got .* a smaller and a larger",
+        ),
         (lambda: paths.vp(beta_min=0.0), "^beta_min: got 0.0, expected a positive"),
         (lambda: paths.beside(1.2, torch.zeros(2, 3)), r"^t: got 1.2.* from 0 \(data\) to 1"),
         (lambda: paths.beside(torch.zeros(3), torch.zeros(2, 3)), r"^t: got shape \(3,\)"),

@@ -49,6 +49,7 @@ class Denoising:
         return self._as("velocity", x, t, y)
 
     def _as(self, kind: str, x: Tensor, t: float | Tensor, y: Tensor | None) -> Tensor:
+        check_labels(y, self.classes, x.shape[:1], unlabelled=True)
         return from_x0(self.denoise(x, t, **given(self, y)), kind, x, self.path, t)
 
     @torch.no_grad()
@@ -65,8 +66,7 @@ class Denoising:
             ValueError: n or steps is no positive integer, or labels are missing.
         """
         n = integer("n", n)
-        if self.classes:
-            check_labels(y, self.classes, (n,), unlabelled=True)
+        check_labels(y, self.classes, (n,), unlabelled=True)
         times = grid(self.path, steps)
         return self.restored(sampler(self, self.start(n, times[0]), times, y))
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from ..checks import check_data, check_examples, check_labels, event_shape
+from ..checks import check_data, check_examples, check_labels, event_shape, integer
 from ..conditioned import ResidualPerceptron, UNet
 from ..denoisers import Denoising
 from ..paths import Path, beside, cosine
@@ -61,7 +61,8 @@ class Diffusion(Denoising, nn.Module):
         classes: int = 0,
     ):
         super().__init__()
-        self.network, self.shape, self.classes = network, event_shape(shape), classes
+        self.network, self.shape = network, event_shape(shape)
+        self.classes = integer("classes", classes, at_least=0)
         self.path = cosine() if path is None else path
         if predict not in KINDS:
             raise ValueError(f"predict: got {predict!r}, expected one of {', '.join(KINDS)}")
@@ -116,7 +117,7 @@ class Diffusion(Denoising, nn.Module):
         cls,
         shape: Sequence[int],
         *,
-        width: int | None = None,
+        width: int = 16,
         classes: int = 0,
         path: Path | None = None,
         predict: str = "v",

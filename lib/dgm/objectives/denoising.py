@@ -115,7 +115,7 @@ def denoising(
     if y is not None and drop_label:
         hidden = torch.rand(len(x), device=x.device) < drop_label
         y = y.masked_fill(hidden, -1)
-    early, late = model.path.between(log_snr)
+    early, late = model.path.ends(log_snr, x)
     u, more = times(len(x), x)
     t = early + (late - early) * u  # (B,)
     x_t = noised(model.path, x, t, torch.randn_like(x))
@@ -167,7 +167,7 @@ def diffusion_bound(
     """
     check_examples(model, x, y)
     k, (low, high) = integer("k", k), log_snr
-    early, late = model.path.between(log_snr)
+    early, late = model.path.ends(log_snr, x)
     x0 = model.standardised(x)
     check_size(x0)
     loss = 0
@@ -183,14 +183,13 @@ def diffusion_bound(
     return reconstruction_term(model, x, early, levels) - loss - terminal_kl(model.path, x0, late)
 
 
-def reconstruction_term(model, x: Tensor, t: float, levels: int | None) -> Tensor:
+def reconstruction_term(model, x: Tensor, t: Tensor, levels: int | None) -> Tensor:
     r"""$\mathbb E_{q(x_t \mid x)} \log p(x \mid x_t)$ at a time of little noise, from one draw: of
     grey levels a sum of log softmaxes; of other data that of a Gaussian as wide as the noise.
 
     Shapes: x (B, *event), as data are -> (B,).
     """
-    time = x.new_tensor(t)
-    sd = model.scale * model.path.sigma(time) / model.path.alpha(time)  # in units of the data
+    sd = model.scale * model.path.sigma(t) / model.path.alpha(t)  # in units of the data
     if levels is None:
         entropy = 0.5 * (1 + math.log(2 * math.pi)) + sd.log()
         return (-x[0].numel() * entropy).expand(len(x))
