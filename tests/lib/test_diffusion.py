@@ -11,7 +11,7 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from dgm import paths
 from dgm.conditioned import LevelFeatures, ResidualPerceptron, UNet
 from dgm.denoisers import IdealDenoiser, NoisedMixture
-from dgm.models import Diffusion
+from dgm.models import Diffusion, ScoreNetwork
 from dgm.objectives import denoising, diffusion_bound, iid, importance, stratified
 from dgm.predictions import KINDS, loss_weight
 from dgm.train import gradient_step, rising_average
@@ -63,6 +63,22 @@ def test_one_network_of_v_serves_all_paths():
         values.append(model.denoise(path.alpha(t)[:, None] * x, t))
     for value in values[1:]:
         torch.testing.assert_close(value, values[0])
+
+
+@every_path
+def test_a_score_network_is_a_diffusion_model(path):
+    """Its F is -v, and it reads the logarithm of sigma / alpha, which is -log SNR / 2."""
+    scores = scattered(ScoreNetwork.mlp((2,), hidden=6, features=0))
+
+    class AsV(nn.Module):
+        def forward(self, u, log_snr, y):
+            return -scores.network(u, -log_snr / 2)
+
+    torch.manual_seed(0)
+    x, t = torch.randn(5, 2).double(), torch.linspace(0.2, 0.8, 5).double()
+    a, s = path.alpha(t)[:, None], path.sigma(t)[:, None]
+    expected = scores.denoise(x / a, (s / a)[:, 0])
+    torch.testing.assert_close(Diffusion(AsV(), (2,), path).double().denoise(x, t), expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)

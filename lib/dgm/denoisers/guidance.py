@@ -1,7 +1,8 @@
 r"""Asking for what you want: denoisers made of denoisers.
 
-Each function takes a denoiser and returns one, which every sampler takes in its place. None of them
-draws from the distribution that it seems to: the guided slopes are those of no noised density.
+Each function takes a denoiser and returns one, which every sampler takes in its place. Few of them
+draw from the distribution that they seem to: guided slopes are in general those of no noised
+density.
 """
 
 from collections.abc import Callable
