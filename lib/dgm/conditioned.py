@@ -181,10 +181,12 @@ def image_block(c_in: int, c_out: int) -> Block:
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
+    """A normalisation over 8 groups of channels, or as many as divide them."""
     return nn.GroupNorm(math.gcd(8, channels), channels)
 
 
 def conv(c_in: int, c_out: int) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size."""
     return nn.Conv2d(c_in, c_out, 3, padding=1)
 
 

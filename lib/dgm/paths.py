@@ -36,8 +36,6 @@ class Path:
         alpha, sigma: what multiplies the data, what the noise.
         d_alpha, d_sigma: their slopes in t.
         time_of: the t at which the log signal-to-noise ratio is what it is given.
-
-    Equation: def-path
     """
 
     name: str
