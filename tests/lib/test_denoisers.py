@@ -247,6 +247,11 @@ def test_replacing_known_pixels_is_biased_as_computed():
     assert abs(x[:, 1].mean() - mean) < 4 * math.sqrt(variance / n)
     assert abs(x[:, 1].var() - variance) < 4 * variance * math.sqrt(2 / n)
     assert mean < 0.9 < rho * value  # the truth
+    # what the other coordinate is told is as noisy as x_t
+    image = model.denoise(torch.ones(n, 2, dtype=torch.float64), 0.5)[:, 1]
+    gain = pair.denoise(torch.eye(2, dtype=torch.float64), 0.5)[0, 1]
+    noise = gain * path.sigma(torch.tensor(0.5, dtype=torch.float64))
+    assert abs(image.std() / noise - 1) < 4 / math.sqrt(2 * n)
 
 
 def test_a_measurement_of_gaussian_data_is_exact_with_its_variance():

@@ -27,12 +27,16 @@ def place(monkeypatch, tmp_path):
 
 
 def test_a_run_keeps_and_measures_the_average(monkeypatch):
-    full = Schedule(500, RECIPE.full.rate, 2)
-    tiny = dataclasses.replace(RECIPE, dataset="digits", full=full)
+    full, seen = Schedule(500, RECIPE.full.rate, 2), []
+    tiny = dataclasses.replace(
+        RECIPE, dataset="digits", full=full, score=lambda model, *_: seen.append(model) or {}
+    )
     monkeypatch.setitem(EXPERIMENTS, "tiny", tiny)
     record = reproduce("tiny")
     assert record["shape"] == [1, 8, 8] and record["weights"] == "float16"
     assert len(record["objective"]) == 2 and record["objective"][0] < 0
+    (model,) = seen
+    assert not any(p.requires_grad for p in model.parameters())  # nobody trains an average
     step = tiny.start(data.load("digits"), lambda t: 1e-3)
     assert learned(step) is step.average is not step.model
     step(next(iter(data.load("digits").train.batches(50))))
