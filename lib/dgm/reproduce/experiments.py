@@ -17,6 +17,7 @@ from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
 from .ring import RING_COLLAPSE, RING_GAME
+from .six_ways import SIX_WAYS
 from .stacked import HUNDRED_LABELS
 from .variants import VARIANTS
 
@@ -53,6 +54,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **RECIPES,
     **AT_SCALE,
     **FLOWS,
+    **SIX_WAYS,
     **COMPARISONS,
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,
