@@ -25,7 +25,7 @@ from ..train import Step
 from .parts import falling_rate, scheduled_step
 from .study import Study
 
-UPDATES = 1800
+UPDATES = 1200
 BOX, CELLS = 3.0, 96  # the square that is summed over, and its squares per side
 SCALES = (0.07, 0.07, 0.07, 0.35)  # of the walk: three steps within a mode, one between modes
 
@@ -96,7 +96,7 @@ def six_ways(toy: str) -> OfDraws:
         f"{CELLS} squares of [-3, 3]^2; the mean objective since the last point",
         batch_size=256,
         updates=UPDATES,
-        every=150,
+        every=200,
         seeds=3,
     )
 
