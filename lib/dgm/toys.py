@@ -159,7 +159,10 @@ class Noised:
         return MixtureSameFamily(Categorical(logits=self.log_weights), parts)
 
     def log_prob(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        r"""$\log p_\sigma(x)$ in nats, for one noise level or one per point: (B, D) -> (B,)."""
+        r"""$\log p_\sigma(x)$ in nats, for one noise level or one per point: (B, D) -> (B,).
+
+        Equation: eq-noised-mixture
+        """
         return self._log_joint(x, sigma).logsumexp(-1)
 
     def score(self, x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -173,6 +176,8 @@ class Noised:
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         r"""$\mathbb E[x \mid \tilde x] = \tilde x + \sigma^2 \nabla \log p_\sigma(\tilde x)$
         (Tweedie's formula): (B, D) -> (B, D).
+
+        Equation: eq-tweedie
         """
         level = self._level(sigma)
         return x + level.square().reshape(-1, 1) * self.score(x, level)
