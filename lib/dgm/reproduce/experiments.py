@@ -12,6 +12,7 @@ from .at_scale import AT_SCALE
 from .bits import BITS
 from .comparison import COMPARISONS
 from .digits import DIGITS, ORDERS
+from .energies import ENERGIES
 from .flows import FLOWS
 from .recipe import Recipe
 from .recipes import RECIPES
@@ -54,6 +55,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **RECIPES,
     **AT_SCALE,
     **FLOWS,
+    **ENERGIES,
     **SIX_WAYS,
     **COMPARISONS,
     "ring-game": RING_GAME,
