@@ -27,7 +27,6 @@ def learn(model, density):
     adam = torch.optim.Adam(model.parameters(), lr=5e-3)
     falling = torch.optim.lr_scheduler.LinearLR(adam, 1, end_factor=0, total_iters=600)
     for _ in range(600):
-        x, eps = density.sample((256,)), torch.randn(256, 2)
         sigma = 0.05 ** torch.rand(256)  # evenly in log sigma, from 1 to 0.05
-        loss = dsm(model, x, sigma, eps).mean()
+        loss = dsm(model, density.sample((256,)), sigma, torch.randn(256, 2)).mean()
         adam.zero_grad(), loss.backward(), adam.step(), falling.step()

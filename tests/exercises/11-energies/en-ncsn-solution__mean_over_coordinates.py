@@ -11,9 +11,8 @@ class ScoreNet(nn.Module):
     def __init__(self, waves=32, n=128):
         super().__init__()
         self.register_buffer("frequencies", 2.5 * torch.randn(2, waves))
-        self.body = nn.Sequential(
-            nn.Linear(3 + 2 * waves, n), nn.SiLU(), nn.Linear(n, n), nn.SiLU(), nn.Linear(n, 2)
-        )
+        hidden = nn.Linear(3 + 2 * waves, n), nn.SiLU(), nn.Linear(n, n), nn.SiLU()
+        self.body = nn.Sequential(*hidden, nn.Linear(n, 2))
 
     def forward(self, x, sigma):
         phase = x @ self.frequencies  # (B, waves)

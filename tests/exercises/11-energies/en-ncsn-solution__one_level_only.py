@@ -11,9 +11,8 @@ class ScoreNet(nn.Module):
     def __init__(self, waves=32, n=128):
         super().__init__()
         self.register_buffer("frequencies", 2.5 * torch.randn(2, waves))
-        self.body = nn.Sequential(
-            nn.Linear(3 + 2 * waves, n), nn.SiLU(), nn.Linear(n, n), nn.SiLU(), nn.Linear(n, 2)
-        )
+        hidden = nn.Linear(3 + 2 * waves, n), nn.SiLU(), nn.Linear(n, n), nn.SiLU()
+        self.body = nn.Sequential(*hidden, nn.Linear(n, 2))
 
     def forward(self, x, sigma):
         phase = x @ self.frequencies  # (B, waves)
@@ -25,7 +24,6 @@ def learn(model, density):
     adam = torch.optim.Adam(model.parameters(), lr=5e-3)
     falling = torch.optim.lr_scheduler.LinearLR(adam, 1, end_factor=0, total_iters=120)
     for _ in range(120):
-        x, eps = density.sample((256,)), torch.randn(256, 2)
         sigma = torch.full((256,), 0.3)  # evenly in log sigma, from 1 to 0.05
-        loss = dsm(model, x, sigma, eps).mean()
+        loss = dsm(model, density.sample((256,)), sigma, torch.randn(256, 2)).mean()
         adam.zero_grad(), loss.backward(), adam.step(), falling.step()
