@@ -134,8 +134,11 @@ def test_a_kept_model_is_loaded_without_data_as_float32(monkeypatch, run):
     model = record.model(setting)
     assert torch.equal(torch.get_rng_state(), before)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-    made = model.sample(3) if hasattr(model, "sample") else model.decode(torch.zeros(3, 16))
-    assert made.shape == (3, *record["shape"])
+    if hasattr(model, "energy"):
+        assert model.energy(torch.zeros(3, *record["shape"])).shape == (3,)
+    else:
+        made = model.sample(3) if hasattr(model, "sample") else model.decode(torch.zeros(3, 16))
+        assert made.shape == (3, *record["shape"])
 
 
 KEEPS = [file.stem for file in RECORDS.rglob("*.json") if '"examples"' in file.read_text("utf-8")]
@@ -180,10 +183,19 @@ STUDIES = [name for name, experiment in EXPERIMENTS.items() if isinstance(experi
 # and likelihoods then differ by some hundredths of a nat. Of 10,000 test images a few lie so near a
 # border between classes that a rounded weight puts them on the other side.
 NATS = ("rate", "ELBO", "p(x)", "objective", "validation", "test", "order", "mixed")
-# A flow's exact divergence and its mass between modes, which still fall fast in the first round,
-# differ by a tenth then: its objective alone is compared.
-STILL_FALLING = ("KL", "far from modes")
-BY_ROUNDING = {"modes": 1, "good": 0.005, "error": 0.1, **dict.fromkeys(NATS, 0.05)}
+# Exact divergences of flows and energies, and a flow's mass between modes, which still fall fast in
+# the first round, differ by a tenth then: the objective alone is compared.
+STILL_FALLING = ("KL", "far from modes", "Fisher divergence")
+# A divergence moves by thousandths where it is some nats; a Fisher divergence of sharp modes is up to
+# a hundred.
+BY_ROUNDING = {
+    "modes": 1,
+    "good": 0.005,
+    "error": 0.1,
+    "KL": 0.005,
+    "divergence": 0.1,
+    **dict.fromkeys(NATS, 0.05),
+}
 
 
 def beyond_rounding(metric: str, recorded: float, measured: float) -> bool:
