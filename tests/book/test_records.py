@@ -186,8 +186,8 @@ NATS = ("rate", "ELBO", "p(x)", "objective", "validation", "test", "order", "mix
 # Exact divergences of flows and energies, and a flow's mass between modes, which still fall fast in
 # the first round, differ by a tenth then: the objective alone is compared.
 STILL_FALLING = ("KL", "far from modes", "Fisher divergence")
-# A divergence moves by thousandths where it is some nats; a Fisher divergence of sharp modes is up to
-# a hundred.
+# A divergence moves by thousandths where it is some nats; a Fisher divergence of sharp modes is a
+# hundred.
 BY_ROUNDING = {
     "modes": 1,
     "good": 0.005,
