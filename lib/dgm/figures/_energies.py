@@ -62,7 +62,7 @@ def walkers(
 
     >>> fig = walkers()
     >>> round(fig.numbers["energy"], 2), fig.step
-    (1.12, 0.0225)
+    (1.09, 0.0225)
     """
     from ._widgets import Walkers
 
