@@ -284,4 +284,4 @@ def test_the_chains_of_the_score_network_end_where_they_did():
     torch.manual_seed(0)
     found = energies.along(model, energies.PICTURED)[-1]
     last = unpacked(record["along"], record["shape"])[-energies.PICTURED :]
-    assert record["sigmas"][-1] < 0.1 and (found - last).abs().mean() < 0.01
+    assert record["sigmas"][-1] < 0.1 and (found - last).abs().mean() < 0.004
