@@ -231,6 +231,13 @@ EVERY = {
         objective=partial(objectives.annealed_score_matching, sigmas=(1.0, 0.1)),
         support=REAL,
     ),
+    "ScoreNetwork.conv": Entry(
+        models.ScoreNetwork.conv,
+        {"width": 4},
+        objective=partial(objectives.annealed_score_matching, sigmas=(1.0, 0.1)),
+        support=REAL,
+        images=True,
+    ),
 }
 EVERY |= {
     f"{name} given y": replace(entry, sizes=entry.sizes | label)

@@ -55,6 +55,8 @@ def score(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     Raises:
         ValueError: as `log_density`, or the events are discrete: there is no slope between bits.
 
+    Equation: def-score
+
     >>> from torch.distributions import Normal
     >>> score(Normal(0.0, 2.0), torch.tensor([4.0])).detach()
     tensor([-1.])
@@ -117,6 +119,8 @@ def grid_log_partition(
 
     Returns:
         A number, ().
+
+    Equation: def-boltzmann
 
     >>> from dgm import toys
     >>> bool(grid_log_partition(toys.moons(device="cpu")).abs() < 1e-5)

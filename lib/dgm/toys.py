@@ -168,7 +168,10 @@ class Noised:
         return MixtureSameFamily(Categorical(logits=self.log_weights), parts)
 
     def log_prob(self, x: Tensor, sigma, y: Tensor | None = None, alpha=1.0) -> Tensor:
-        r"""$\log p_\sigma(x)$ in nats, for one noise level or one per point: (B, D) -> (B,)."""
+        r"""$\log p_\sigma(x)$ in nats, for one noise level or one per point: (B, D) -> (B,).
+
+        Equation: eq-noised-mixture
+        """
         return self.log_joint(x, sigma, y, alpha).logsumexp(-1)
 
     def score(self, x: Tensor, sigma, y: Tensor | None = None, alpha=1.0) -> Tensor:
@@ -184,6 +187,8 @@ class Noised:
         r"""$\mathbb E[x \mid \tilde x] = (\tilde x + \sigma^2 \nabla \log p_\sigma(\tilde x)) /
         \alpha$ (Tweedie's formula), as the mean of those of the components, which needs no signal:
         (B, D) -> (B, D).
+
+        Equation: eq-tweedie
         """
         weights = self.log_joint(x, sigma, y, alpha).softmax(-1)  # (B, K)
         return (weights[..., None] * self._means(x, sigma, alpha)).sum(1)

@@ -65,12 +65,14 @@ def made():
             z, two_modes, log_prior, mean=(-3, 3), scale=(0.1, 1.5), start=(1.4, 0.3)
         ),
         "flow": figures.flow_1d(),
+        "walkers": figures.walkers(n=100),
+        "field": figures.score_field(),
         "decoder": decoder,
         "codes": codes,
     }  # fmt: skip
 
 
-ORDER = ["plane", "colour", "frames", "distribution", "two modes", "flow"]
+ORDER = ["plane", "colour", "frames", "distribution", "two modes", "flow", "walkers", "field"]
 
 
 @pytest.fixture(scope="module")
@@ -301,6 +303,91 @@ def test_a_knot_follows_the_pointer_and_passes_no_neighbour(opened):
     assert knots_of(figure)[2] == pytest.approx([v - 0.02 for v in start[3]], abs=0.006)
 
 
+# ---------------------------------------------------------------- energies and scores
+
+
+def told(figure) -> list[float]:
+    """The numbers beside the picture."""
+    text = figure.locator(".dgm-readout").inner_text().replace("−", "-")
+    return [float(v) for v in re.findall(r"-?\d+(?:\.\d+)?", text)]
+
+
+def press(figure, name: str, *keys: str) -> None:
+    for key in keys:
+        figure.get_by_role("slider", name=name).press(key)
+
+
+def test_walkers_run_and_stand_still(stopped):
+    figure = nth(stopped, "walkers")
+    canvas, run = figure.locator("canvas"), figure.get_by_role("button").first
+    before = pixels(canvas)
+    assert told(figure)[0] == 0
+    run.click()
+    stopped.clock.run_for(500)
+    assert "Pause" in run.inner_text() and told(figure)[0] > 10
+    assert figure.locator("[aria-live=polite]").inner_text() == ""  # while they move
+    run.click()
+    stopped.clock.run_for(900)
+    stands, after = told(figure)[0], pixels(canvas)
+    assert not torch.equal(after, before)
+    stopped.clock.run_for(500)
+    assert told(figure)[0] == stands and torch.equal(pixels(canvas), after)
+    assert "mean energy" in figure.locator("[aria-live=polite]").inner_text()
+    figure.get_by_role("button", name="One step").press("Enter")
+    assert told(figure)[0] == stands + 1
+    figure.get_by_role("button", name="Start again").press("Enter")
+    assert told(figure)[0] == 0 and torch.equal(pixels(canvas), before)
+
+
+def test_walkers_keep_the_energy_if_steps_are_refused(opened, made):
+    """They fall off what is too steep for a long step, unless it may be refused."""
+    figure, fig = nth(opened, "walkers"), made["walkers"]
+    one_step = figure.get_by_role("button", name="One step")
+    press(figure, "step", "End")
+    figure.get_by_role("checkbox").press("Space")
+    for _ in range(60):
+        one_step.press("Enter")
+    _, energy, exact, accepted, *_ = told(figure)
+    assert exact == pytest.approx(fig.numbers["energy"], abs=0.006)
+    assert 1 < accepted < 60 and energy < 4 * exact
+    figure.get_by_role("checkbox").press("Space")
+    for _ in range(40):
+        one_step.press("Enter")
+    words = figure.locator(".dgm-readout").inner_text()
+    assert "accepted 100 %" in words and "outside of the picture" in words
+    press(figure, "noise", "Home")
+    settled(opened)
+    fig.noise = 0.0
+    assert f"exact mean energy {fig.numbers['energy']:.2f}" in figure.inner_text().replace("−", "-")
+
+
+def test_walkers_do_not_move_where_motion_is_not_wanted(browser, page):
+    tab = browser.new_page(reduced_motion="reduce")
+    tab.goto(page)
+    figure = nth(tab, "walkers")
+    run = figure.get_by_role("button").first
+    run.click()
+    assert run.inner_text() == "200 steps" and told(figure)[0] == 200
+    settled(tab)
+    assert told(figure)[0] == 200
+    tab.close()
+
+
+def test_the_field_follows_the_noise_and_its_numbers_are_pythons(opened, made):
+    figure, fig = nth(opened, "field"), made["field"]
+    seen = []
+    for keys in ((), ("ArrowLeft",) * 9, ("End",)):
+        press(figure, "noise", *keys)
+        settled(opened)
+        seen.append(pixels(figure.locator("canvas")))
+        fig.sigma = math.exp(float(figure.get_by_role("slider").input_value()))
+        n, numbers = fig.numbers, told(figure)
+        found = [numbers[0], numbers[1], numbers[-1]]
+        assert found == pytest.approx([fig.sigma, n["told"], n["left"]], abs=0.03)
+    assert fig.sigma == pytest.approx(1.0)
+    assert not torch.equal(seen[0], seen[1]) and not torch.equal(seen[1], seen[2])
+
+
 # ---------------------------------------------------------------- frames and the distribution
 
 
@@ -451,7 +538,7 @@ def test_keyboard_reaches_every_control_and_shows_where_it_is(opened):
             """() => document.activeElement.closest(".dgm-figure") !== null
                  && parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2"""
         )
-    assert wanted == 20 and outlined == wanted
+    assert wanted == 29 and outlined == wanted
 
 
 def test_the_still_picture_stands_in_print_and_without_javascript(browser, opened, page):

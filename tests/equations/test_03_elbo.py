@@ -18,7 +18,7 @@ from torch.distributions import (
 from dgm import objectives
 from dgm.estimators import exact
 from dgm.evaluate import aggregate_posterior
-from dgm.models import PPCA, RBM, BernoulliMixture, GaussianMixture
+from dgm.models import PPCA, BernoulliMixture, GaussianMixture
 
 
 @pytest.fixture(autouse=True)
@@ -495,43 +495,3 @@ def test_inference_gap_splits():
         close(whole, approximation + amortisation)
         assert approximation > 0
         close(amortisation, (a - w / u) ** 2 * x**2 * u / 2, atol=1e-5, rtol=0)
-
-
-@pytest.mark.equation("eq-rbm-posterior")
-def test_rbm_sums_over_hidden_units():
-    """Sums over all 2^3 hidden states against the product, independent bits, and the library."""
-    W, b, c = torch.randn(4, 3), torch.randn(4), torch.randn(3)
-    x, h = binary(4), binary(3)
-    weight = (torch.einsum("xi,ij,hj->xh", x, W, h) + (x @ b)[:, None] + h @ c).exp()  # (16, 8)
-    product = (x @ b).exp() * (1 + (c + x @ W).exp()).prod(1)
-    close(weight.sum(1), product)
-    bits = Independent(Bernoulli((c + x @ W).sigmoid()), 1).log_prob(h[:, None]).exp()  # (8, 16)
-    close(weight / weight.sum(1, keepdim=True), bits.T)
-    rbm = RBM((4,), hidden=3)
-    rbm.load_state_dict({"weight": W, "visible_bias": b, "hidden_bias": c})
-    close((-rbm.energy(x)).exp().detach(), weight.sum(1))
-    close(rbm.hidden(x).log_prob(h[:, None]).exp().detach(), bits)
-
-
-@pytest.mark.equation("eq-rbm-gradient")
-def test_rbm_gradient():
-    """Autograd through log p of the library's RBM against the two phases, by enumeration."""
-    rbm = RBM((4,), hidden=3)
-    for p in rbm.parameters():
-        p.data = torch.randn_like(p)
-    seen = torch.tensor([1.0, 0.0, 1.0, 1.0])
-    x, h = binary(4), binary(3)
-    pairs = torch.cartesian_prod(torch.arange(16), torch.arange(8))
-    xs, hs = x[pairs[:, 0]], h[pairs[:, 1]]  # (128, .)
-    p_joint = (-rbm.joint_energy(xs, hs)).softmax(0)
-    p_h = (-rbm.joint_energy(seen.expand(8, 4), h)).softmax(0)
-    left = torch.autograd.grad(rbm.log_prob(seen), rbm.parameters())
-    right = []
-    for p in rbm.parameters():  # -grad E, averaged under each law with its weights held fixed
-        (positive,) = torch.autograd.grad(
-            -(p_h.detach() * rbm.joint_energy(seen.expand(8, 4), h)).sum(), p
-        )
-        (negative,) = torch.autograd.grad(-(p_joint.detach() * rbm.joint_energy(xs, hs)).sum(), p)
-        right.append(positive - negative)
-    for a, b in zip(left, right, strict=True):
-        close(a, b)

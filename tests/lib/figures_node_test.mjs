@@ -17,6 +17,22 @@ const RUN = {
     const { q, posterior, ...numbers } = js.gaussianBound(data, mean, scale);
     return { ...numbers, q: Array.from(q), posterior: Array.from(posterior) };
   },
+  energies({ spec, points, sigmas, noises }) {
+    const energies = js.energiesOf(spec), at = ([x, y], sigma) => js.mixture(spec, sigma)(x, y);
+    return {
+      values: sigmas.map((sigma) => points.map((point) => at(point, sigma))),
+      energies: noises.map((noise) => js.meanEnergy(energies, noise)),
+      told: sigmas.map((sigma) => js.told(spec, sigma)),
+    };
+  },
+  acceptance: ({ moves, step, noise }) =>
+    moves.map(([here, there]) => js.logAcceptance(here, there, step, noise)),
+  crowd({ spec, step, noise, adjusted, steps }) {
+    const crowd = js.crowd(spec);
+    let accepted = 0;
+    for (let i = 0; i < steps; i++) accepted += crowd.advance(step, noise, adjusted) / steps;
+    return { accepted, x: crowd.places().map(({ x }) => x) };
+  },
   flow: ({ spec, knots, z }) => ({ ...js.flowNumbers(spec, knots), curve: z.map((v) => js.flowCurve(knots, v)) }),
 };
 

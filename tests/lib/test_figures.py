@@ -15,13 +15,15 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from torch.distributions import Normal
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from dgm import figures, heads, nets, plots
+from dgm import figures, heads, nets, plots, toys
+from dgm.energies import log_density_and_score
 from dgm.evaluate import nearest_distance
-from dgm.figures import _distribution_1d, _flow_1d, _frames, _latent_plane, _network
+from dgm.figures import _distribution_1d, _energies, _flow_1d, _frames, _latent_plane, _network
 from dgm.figures._formats import to_base64
 from dgm.models import PCA, Autoencoder
+from dgm.samplers.langevin import Place, mala_log_acceptance
 
 JS = resources.files(figures).joinpath("figures.js")
 CODES = torch.tensor([[0.0, 0.0], [1.5, -2.0], [-3.0, 0.5], [40.0, 40.0]])
@@ -91,6 +93,40 @@ BOUNDS = [  # log p(x, z), log p(z), mean and scale of q
 CURVES = [_flow_1d.START, [[-1.5, -2.0], [-0.1, -1.4], [0.2, 1.1], [2.0, 1.9]], [[0, 0], [1, 3]]]
 PLACES = torch.linspace(-3.1, 3.3, 9, dtype=torch.float64)
 
+TOYS = {"ring": toys.ring(modes=5, device="cpu"), "moons": toys.moons(points=4, device="cpu")}
+LEVELS, NOISES = [0.0, 0.03, 0.7], [0.0, 0.5, 1.0, 2.0]
+POINTS = torch.tensor([[0.9, 0.1], [0.2, -1.1], [-3.0, 0.5]])
+MOVES = torch.tensor([[[0.9, 0.1], [1.0, 0.0]], [[0.2, -1.1], [0.5, -0.8]]])  # from x to x'
+# one Gaussian of variance 1 / 4: Langevin at eta = 1 / 2 has the variance 1 / 4 / (1 - 1 / 2)
+NARROW = toys.ring(modes=1, radius=1e-3, sigma=0.5, device="cpu")
+CROWDS = [  # step, noise, adjusted, variance
+    (0.5, 1.0, False, 0.5),
+    (0.5, 1.0, True, 0.25),
+    (0.5, 1.5, True, 0.5625),  # at the temperature 2.25
+    (0.05, 0.0, False, 0.0),
+]
+
+
+def as_places(points: torch.Tensor) -> list[dict]:
+    energy, score = _energies.energy_and_score(_energies._mixture(TOYS["ring"]), points)
+    rows = zip(points.tolist(), energy.tolist(), score.tolist(), strict=True)
+    return [{"x": x, "energy": e, "score": s} for x, e, s in rows]
+
+
+def energy_cases():
+    for toy in TOYS.values():
+        spec = figures.score_field(toy).spec  # has all that is asked
+        rest = {"points": POINTS.tolist(), "sigmas": LEVELS, "noises": NOISES}
+        yield {"run": "energies", "spec": spec, **rest}
+    moves = [as_places(move) for move in MOVES]
+    for noise in (1.0, 0.5):
+        yield {"run": "acceptance", "moves": moves, "step": 0.1, "noise": noise}
+    start = torch.randn(2000, 2, generator=torch.Generator().manual_seed(1)).tolist()
+    spec = _energies._mixture(NARROW) | {"start": start}
+    for step, noise, adjusted, _ in CROWDS:
+        rule = {"step": step, "noise": noise, "adjusted": adjusted, "steps": 60}
+        yield {"run": "crowd", "spec": spec, **rule}
+
 
 def cases() -> list[dict]:
     found = []
@@ -108,7 +144,7 @@ def cases() -> list[dict]:
     spec = {"reach": _flow_1d.REACH, "cells": _flow_1d.CELLS, "modes": 1.5, "sigma": 0.35}
     for knots in CURVES:
         found.append({"run": "flow", "spec": spec, "knots": knots, "z": PLACES.tolist()})
-    return found
+    return [*found, *energy_cases()]
 
 
 @pytest.fixture(scope="module")
@@ -417,7 +453,77 @@ def test_a_curve_keeps_its_mass_and_a_straight_one_its_shape():
         fig.knots = [[0.0, 0.0], [1.0, -1.0]]
 
 
+FIRST_ENERGY = -(len(TOYS) + 2 + len(CROWDS))  # where the answers of energy_cases begin
+
+
+@pytest.mark.parametrize("i", range(len(TOYS)))
+def test_the_page_has_the_energies_and_scores_of_torch(answers, i):
+    toy, found = list(TOYS.values())[i], answers[FIRST_ENERGY + i]
+    noised, fig = toys.Noised(toy), figures.score_field(toy)
+    for sigma, values, told in zip(LEVELS, found["values"], found["told"], strict=True):
+        energy, *score = torch.tensor(values, dtype=torch.float64).T
+        assert torch.allclose(-energy, noised.log_prob(POINTS, sigma).double(), rtol=1e-4)
+        wanted = noised.score(POINTS, sigma).double()
+        assert torch.allclose(torch.stack(score, 1), wanted, rtol=1e-4, atol=1e-4)
+        numbers = _energies.told(fig.spec, sigma)
+        assert told == pytest.approx(numbers["told"], abs=1e-9)
+    for noise, energy in zip(NOISES, found["energies"], strict=True):
+        assert energy == pytest.approx(_energies.mean_energy(fig.spec, noise)["energy"], abs=1e-9)
+
+
+@pytest.mark.parametrize("i, noise", enumerate([1.0, 0.5]))
+def test_the_page_refuses_steps_as_mala_does(answers, i, noise):
+    """At another temperature it is that of p^(1 / T), with a step that is T times as long."""
+    found = torch.tensor(answers[FIRST_ENERGY + len(TOYS) + i])
+    here, there = (
+        Place(x, log_p / noise**2, score / noise**2)
+        for x in (MOVES[:, 0], MOVES[:, 1])
+        for log_p, score in [log_density_and_score(TOYS["ring"], x)]
+    )
+    wanted = mala_log_acceptance(here, there, 0.1 * noise**2)
+    assert torch.allclose(found, wanted, rtol=1e-3) and wanted.abs().min() > 0.1
+
+
+@pytest.mark.parametrize("i", range(len(CROWDS)))
+def test_walkers_have_the_variance_of_theory(answers, i):
+    step, _, adjusted, variance = CROWDS[i]
+    found = answers[FIRST_ENERGY + len(TOYS) + 2 + i]
+    x = torch.tensor(found["x"])
+    # of 4,000 coordinates the variance is off by 2 % (one standard error)
+    assert x.var().item() == pytest.approx(variance, rel=0.08, abs=1e-3)
+    share = round(found["accepted"], 9)
+    assert 0.5 < share < 0.99 if adjusted else share == 1
+
+
+def test_the_exact_numbers_of_energies_are_those_of_draws():
+    torch.manual_seed(0)
+    density = toys.ring(sigma=0.15, device="cpu")
+    x, fig = density.sample((20_000,)), figures.walkers(density, step=0.01)
+    energy = -density.log_prob(x)
+    error = 4 * energy.std().item() / len(x) ** 0.5
+    assert fig.numbers["energy"] == pytest.approx(energy.mean().item(), abs=error)
+    field = figures.score_field(density, sigma=0.4)
+    noised = toys.Noised(density)
+    told = (0.4 * noised.score(x + 0.4 * torch.randn_like(x), 0.4)).square().sum(1)
+    error = 4 * told.std().item() / len(x) ** 0.5
+    assert field.numbers["told"] == pytest.approx(told.mean().item(), abs=error)
+    assert sum(field.numbers.values()) == pytest.approx(2)
+    fig.noise, at_mode = 0.0, -density.log_prob(torch.tensor([1.0, 0.0])).item()
+    assert fig.numbers["energy"] == pytest.approx(at_mode, abs=0.02)
+
+
+def test_sliders_of_energies_hold_their_values():
+    fig, field = figures.walkers(), figures.score_field()
+    fig.step, fig.noise, fig.adjusted, field.sigma = 1e9, -1.0, True, 0.0
+    assert (fig.step, fig.noise, field.sigma) == (fig.spec["steps"][1], 0.0, 0.03)
+    for figure, name in ((fig, "step"), (fig, "noise"), (field, "sigma")):
+        with pytest.raises(Exception, match=f"{name}: got nan"):
+            setattr(figure, name, float("nan"))
+
+
 def one_of_each():
+    yield figures.walkers(caption="a < b & c")
+    yield figures.score_field(caption="a < b & c")
     yield figures.flow_1d(caption="a < b & c")
     pca = PCA((1, 4, 4)).fit(torch.rand(30, 1, 4, 4))
     codes = pca.encode(torch.rand(30, 1, 4, 4))
@@ -472,6 +578,10 @@ def test_importing_the_library_imports_nothing_heavy():
     assert subprocess.check_output(command, text=True, env=os.environ | path).strip() == "set()"
 
 
+OBLONG = MixtureSameFamily(
+    Categorical(torch.ones(1)),
+    Independent(Normal(torch.zeros(1, 2), torch.tensor([[1.0, 2.0]])), 1),
+)
 C, L = torch.randn(20, 2), torch.zeros(20).long()
 AE = Autoencoder.mlp((1, 8, 8))
 WRONG = {
@@ -528,6 +638,12 @@ WRONG = {
     "mean: got .3, 1.": lambda: figures.distribution_1d(GRID, SHIFTED, mean=(3, 1)),
     "knots: got .*increasing": lambda: figures.flow_1d([(0, 0), (1, 0)]),
     "knots: got .*two at least": lambda: figures.flow_1d([(0, 0)]),
+    "density: got Normal": lambda: figures.walkers(Normal(0.0, 1.0)),
+    "density: got one with other parts": lambda: figures.score_field(OBLONG),
+    "noise: got 3": lambda: figures.walkers(noise=3),
+    "n: got 0": lambda: figures.walkers(n=0),
+    "step: got -1": lambda: figures.walkers(step=-1),
+    "sigma: got 2": lambda: figures.score_field(sigma=2),
     "log_joint: got nan": lambda: figures.distribution_1d(GRID, SHIFTED * torch.nan),
 }
 

@@ -63,6 +63,8 @@ def ais(path: AnnealingPath, betas: Sequence[float] | Tensor, chains: int = 100)
         ValueError: betas do not rise from 0 to 1, chains is no positive integer, or a weight is not
             a number.
 
+    Equation: eq-ais
+
     Source: Neal (2001), doi:10.1023/A:1008923215028, Annealed importance sampling; Salakhutdinov
     and Murray (2008), doi:10.1145/1390156.1390266, On the quantitative analysis of deep belief
     networks.
@@ -103,6 +105,8 @@ def reverse_ais(path: AnnealingPath, betas: Sequence[float] | Tensor, x: Tensor)
 
     Raises:
         ValueError: as `ais`.
+
+    Equation: eq-bdmc
 
     Source: Grosse, Ghahramani and Adams (2015), arXiv:1511.02543, Sandwiching the marginal
     likelihood using bidirectional Monte Carlo.

@@ -204,3 +204,64 @@ class Flow1d(Figure):
             f"steepest slope {n['steepest']:.1f}, KL to the target {n['kl']:.3f} nats."
         )
         return to_webp(self._draw_still(self.knots), quality=80), alt
+
+
+class Walkers(Figure):
+    """See `walkers`. `step` is eta, `noise` the factor of the noise."""
+
+    step = traitlets.Float().tag(sync=True, page=True, value=True)
+    noise = traitlets.Float().tag(sync=True, page=True, value=True)
+    adjusted = traitlets.Bool().tag(sync=True, page=True, value=True)
+
+    def __init__(self, measure, draw_still, **traits):
+        self._measure, self._draw_still = measure, draw_still  # of the spec, and the noise
+        super().__init__(kind="walkers", **traits)
+
+    @traitlets.validate("step", "noise")
+    def _stay_on_the_slider(self, proposal):
+        low, high = self.spec["steps"] if proposal.trait.name == "step" else (0.0, 2.0)
+        if math.isnan(proposal.value):
+            raise traitlets.TraitError(f"{proposal.trait.name}: got nan, expected a number")
+        return min(max(proposal.value, low), high)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The exact mean energy at this noise, computed in Python."""
+        return self._measure(self.spec, self.noise)
+
+    def still(self):
+        alt = (
+            f"A density in the plane and {len(self.spec['start'])} walkers where they start. Their "
+            f"exact mean energy with noise {self.noise:g} is {self.numbers['energy']:.2f}."
+        )
+        return to_webp(self._draw_still(self.spec), quality=80), alt
+
+
+class ScoreField(Figure):
+    """See `score_field`. `sigma` is the noise level."""
+
+    sigma = traitlets.Float().tag(sync=True, page=True, value=True)
+
+    def __init__(self, measure, draw_still, **traits):
+        self._measure, self._draw_still = measure, draw_still  # of the spec and the noise level
+        super().__init__(kind="score_field", **traits)
+
+    @traitlets.validate("sigma")
+    def _stay_on_the_slider(self, proposal):
+        low, high = self.spec["sigmas"]
+        if math.isnan(proposal.value):
+            raise traitlets.TraitError("sigma: got nan, expected a number")
+        return min(max(proposal.value, low), high)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """E |sigma s|^2 and what it lacks of 2, computed in Python."""
+        return self._measure(self.spec, self.sigma)
+
+    def still(self):
+        n = self.numbers
+        alt = (
+            f"A density in the plane behind noise of standard deviation {self.sigma:.2f}, and "
+            f"arrows along its score. Of the noise's 2, {n['told']:.2f} can be told."
+        )
+        return to_webp(self._draw_still(self.spec, self.sigma), quality=80), alt

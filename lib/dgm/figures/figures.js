@@ -5,7 +5,7 @@
 //     brings every figure of the page to life. Each figure carries the whole module, so each works
 //     alone; whichever runs first serves all, and the others find nothing left to do.
 //
-// Either way a drawing (latentPlane, frames, distribution1d, flow1d) gets a model with get, set,
+// Either way a drawing (latentPlane, frames, flow1d, walkers, ...) gets a model with get, set,
 // save_changes, on and off, and an empty element. No framework, no build step, no request.
 
 // ---------------------------------------------------------------- numbers
@@ -403,7 +403,7 @@ function deadZone({ size, scale }, { low, side, reach }, points, colour) {
   return canvas;
 }
 
-function drawAxes(context, map, { low, side }, colour) {
+function drawAxes(context, map, { low, side }, colour, names = ["z₁", "z₂"]) {
   const { left, top, size } = map;
   context.strokeStyle = colour("line");
   context.strokeRect(left + 0.5, top + 0.5, size - 1, size - 1);
@@ -415,8 +415,8 @@ function drawAxes(context, map, { low, side }, colour) {
   for (const [t, text] of along(1)) context.fillText(text, left - 4, map.y(t));
   context.textAlign = "center";
   context.font = "italic 12px system-ui, sans-serif";
-  context.fillText("z₁", left + size / 2, top + size + 25);
-  context.fillText("z₂", 9, top + size / 2);
+  context.fillText(names[0], left + size / 2, top + size + 25);
+  context.fillText(names[1], 9, top + size / 2);
 }
 
 // Round numbers between low and high, about four of them, each with its text.
@@ -889,9 +889,323 @@ function flowPlot({ axis, edges, modes, sigma }, count, available, moveTo, nudge
   return { element, show };
 }
 
+// ---------------------------------------------------------------- energies and scores in the plane
+
+// x, y -> [E, s_1, s_2] of a mixture behind noise (see _energies.py).
+export function mixture({ means, variances, logWeights }, sigma = 0) {
+  const wide = variances.map((v) => v + sigma * sigma);
+  const constants = wide.map((v, k) => logWeights[k] - Math.log(2 * Math.PI * v));
+  const logs = new Float64Array(means.length);
+  return (x, y) => {
+    let top = -Infinity, sum = 0, u = 0, v = 0;
+    for (let k = 0; k < logs.length; k++) {
+      logs[k] = constants[k] - ((means[k][0] - x) ** 2 + (means[k][1] - y) ** 2) / (2 * wide[k]);
+      top = Math.max(top, logs[k]);
+    }
+    for (let k = 0; k < logs.length; k++) {
+      const weight = Math.exp(logs[k] - top);
+      sum += weight;
+      u += (weight * (means[k][0] - x)) / wide[k];
+      v += (weight * (means[k][1] - y)) / wide[k];
+    }
+    return [-top - Math.log(sum), u / sum, v / sum];
+  };
+}
+
+// The values at the midpoints of [-box, box]^2, row by row, y up.
+function onGrid(f, box, cells) {
+  const side = (2 * box) / cells, values = [];
+  for (let i = 0; i < cells; i++)
+    for (let j = 0; j < cells; j++) values.push(f(-box + side * (j + 0.5), -box + side * (i + 0.5)));
+  return values;
+}
+
+// The mean of E under p^(1 / noise^2), from energies on a grid; without noise the least.
+export function meanEnergy(energies, noise) {
+  let least = Infinity, sum = 0, total = 0;
+  for (const e of energies) least = Math.min(least, e);
+  if (noise === 0) return least;
+  for (const e of energies) {
+    const weight = Math.exp((least - e) / (noise * noise));
+    sum += weight;
+    total += weight * e;
+  }
+  return total / sum;
+}
+
+export function energiesOf(spec) {
+  const f = mixture(spec);
+  return onGrid((x, y) => f(x, y)[0], spec.box, spec.cells);
+}
+
+// log of the ratio that decides whether a step may be taken, at temperature T = noise^2.
+export function logAcceptance(here, there, step, noise) {
+  const T = noise * noise, back = [0, 1].map((i) => here.x[i] - there.x[i]);
+  if (T === 0) return there.energy <= here.energy ? 0 : -Infinity;
+  const missed = (d, s) => d.reduce((sum, v, i) => sum + (v - (step / 2) * s[i]) ** 2, 0);
+  const proposals = missed(back.map((v) => -v), here.score) - missed(back, there.score);
+  return (here.energy - there.energy) / T + proposals / (2 * step * T);
+}
+
+// Numbers in (0, 1), the same at every visit (mulberry32), and pairs of normal ones.
+function randomNumbers(seed) {
+  const uniform = () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 2 ** 32;
+  };
+  const normals = () => {
+    const r = Math.sqrt(-2 * Math.log(uniform())), angle = 2 * Math.PI * uniform();
+    return [r * Math.cos(angle), r * Math.sin(angle)];
+  };
+  return { uniform, normals };
+}
+
+// Walkers on a mixture; advance takes one step with each and tells the share of accepted steps.
+export function crowd(spec, seed = 1) {
+  const f = mixture(spec), random = randomNumbers(seed);
+  const place = (x) => {
+    const [energy, ...score] = f(...x);
+    return { x, energy, score };
+  };
+  let places = spec.start.map(place);
+  function advance(step, noise, adjusted) {
+    let accepted = 0;
+    places = places.map((here) => {
+      const xi = random.normals(), chance = random.uniform();
+      const move = (v, i) => v + (step / 2) * here.score[i] + noise * Math.sqrt(step) * xi[i];
+      const there = place(here.x.map(move));
+      if (adjusted && !(Math.log(chance) < logAcceptance(here, there, step, noise))) return here;
+      accepted++;
+      return there;
+    });
+    return accepted / places.length;
+  }
+  const energy = () => places.reduce((sum, p) => sum + p.energy, 0) / places.length;
+  return { advance, energy, places: () => places };
+}
+
+// A square of the plane with a density, as a picture behind what moves.
+function groundOf(canvas, spec) {
+  const square = { low: [-spec.box, -spec.box], side: 2 * spec.box };
+  const map = planeMap(canvas, square), ground = h("canvas");
+  function paint(energies, cells, style) {
+    map.resize();
+    set(ground, { width: canvas.width, height: canvas.height });
+    const colour = (name) => style.getPropertyValue(`--dgm-${name}`).trim();
+    const small = h("canvas", { width: cells, height: cells }), ink = small.getContext("2d");
+    const pixels = ink.createImageData(cells, cells), top = Math.min(...rowMinima(energies, cells));
+    const rgb = [1, 3, 5].map((i) => parseInt(colour("accent").slice(i, i + 2), 16));
+    energies.forEach((e, at) => {
+      const row = cells - 1 - Math.floor(at / cells), to = 4 * (row * cells + (at % cells));
+      pixels.data.set([...rgb, 190 * Math.exp((top - e) / 2)], to);
+    });
+    ink.putImageData(pixels, 0, 0);
+    const context = ground.getContext("2d");
+    context.setTransform(map.scale, 0, 0, map.scale, 0, 0);
+    context.fillStyle = colour("ground");
+    context.fillRect(map.left, map.top, map.size, map.size);
+    context.drawImage(small, map.left, map.top, map.size, map.size);
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    drawAxes(context, map, square, colour, ["x₁", "x₂"]);
+  }
+  // A context that begins with the ground and draws inside the axes only.
+  function begin() {
+    const context = canvas.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    if (ground.width) context.drawImage(ground, 0, 0);
+    context.setTransform(map.scale, 0, 0, map.scale, 0, 0);
+    return context;
+  }
+  return { map, paint, begin };
+}
+
+const rowMinima = (values, cells) => // an argument list holds fewer than all of them
+  Array.from({ length: cells }, (_, i) => Math.min(...values.slice(i * cells, (i + 1) * cells)));
+
+const KEPT_STEPS = 100; // over which means are taken
+const AT_ONCE = 200; // steps of a run that is not shown moving
+
+function walkers(model, el) {
+  const spec = model.get("spec"), energies = energiesOf(spec), [low, high] = spec.steps;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const canvas = h("canvas", { role: "img" }), readout = h("p", { class: "dgm-readout" });
+  const button = (text, action) => {
+    const made = h("button", { type: "button", class: "dgm-button" }, text);
+    made.addEventListener("click", action);
+    return made;
+  };
+  const run = button("", () => {
+    if (!still && !running) { play(); return; }
+    if (still) for (let i = 0; i < AT_ONCE; i++) advance();
+    pause();
+    draw();
+  });
+  const buttons = h("div", { class: "dgm-controls" }, run,
+    button("One step", () => { pause(); advance(); draw(); }), button("Start again", () => { begin(); draw(); }));
+  const length = slider("step η", Math.log(low), Math.log(high), Math.log(high / low) / 40,
+    (v) => change("step", Math.exp(v)));
+  const noise = slider("noise ×", 0, 2, 0.25, (v) => change("noise", v));
+  const box = h("input", { type: "checkbox", ...KEEPS_KEYS });
+  box.addEventListener("change", () => change("adjusted", box.checked));
+  const label = h("label", { class: "dgm-check" }, box, " accept or refuse each step (MALA)");
+  el.append(h("div", { class: "dgm-plane dgm-fixed" }, canvas, h("div", { class: "dgm-side" }, buttons, readout)),
+    h("div", { class: "dgm-controls" }, length.row, noise.row, label));
+  details(el, spec.details);
+  const say = announcer(el), ground = groundOf(canvas, spec);
+  let walking, recent, steps, running = false;
+
+  function begin() {
+    walking = crowd(spec);
+    recent = [];
+    steps = 0;
+  }
+  function advance() {
+    const [step, factor, adjusted] = ["step", "noise", "adjusted"].map((name) => model.get(name));
+    const accepted = walking.advance(step, factor, adjusted);
+    recent.push({ accepted, energy: walking.energy() });
+    if (recent.length > KEPT_STEPS) recent.shift();
+    steps++;
+  }
+  function pause() {
+    running = false;
+    run.textContent = still ? `${AT_ONCE} steps` : "▶\uFE0E Run";
+  }
+  function play() {
+    running = true;
+    run.textContent = "❚❚ Pause";
+    const turn = () => {
+      if (!running || !canvas.isConnected) return;
+      advance();
+      draw();
+      requestAnimationFrame(turn);
+    };
+    requestAnimationFrame(turn);
+  }
+  function change(name, value) {
+    model.set(name, value);
+    model.save_changes();
+    changed();
+  }
+  function changed() {
+    recent = []; // means are those of the present rule
+    drawSoon();
+  }
+
+  function draw() {
+    const [step, factor, adjusted] = ["step", "noise", "adjusted"].map((name) => model.get(name));
+    length.show(Math.log(step), step.toPrecision(2));
+    noise.show(factor, number(factor));
+    box.checked = adjusted;
+    const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
+    const energy = recent.length ? mean(recent.map((r) => r.energy)) : walking.energy();
+    const places = walking.places(), inside = ({ x }) => x.every((v) => Math.abs(v) <= spec.box);
+    const gone = places.length - places.filter(inside).length;
+    const words = [`After ${steps} steps: mean energy ${energy < 1e4 ? number(energy) : "over 10,000"}`,
+      `exact mean energy ${number(meanEnergy(energies, factor))}`,
+      recent.length ? `accepted ${number(100 * mean(recent.map((r) => r.accepted)), 0)} %` : "",
+      gone ? `outside of the picture: ${gone} of ${places.length}` : ""].filter(Boolean);
+    readout.replaceChildren(...words.map((text) => h("span", {}, text)));
+    canvas.setAttribute("aria-label", `${places.length} walkers on a density. ${words.join(", ")}.`);
+    if (!running) say(words.join(", "));
+    if (!canvas.width) return;
+    const context = ground.begin(), style = getComputedStyle(el), { map } = ground;
+    context.fillStyle = style.getPropertyValue("--dgm-warm").trim();
+    context.strokeStyle = style.getPropertyValue("--dgm-ground").trim();
+    for (const { x } of places.filter(inside)) {
+      context.beginPath();
+      context.arc(map.x(x[0]), map.y(x[1]), 3, 0, 7);
+      context.fill();
+      context.stroke();
+    }
+  }
+  const drawSoon = oncePerFrame(draw);
+  function repaint() {
+    if (!canvas.clientWidth) return; // not on the page yet
+    ground.paint(energies, spec.cells, getComputedStyle(el));
+    draw();
+  }
+  begin();
+  pause();
+  for (const name of ["step", "noise", "adjusted"]) model.on(`change:${name}`, changed);
+  const stopSizes = onResize(canvas, repaint), stopTheme = onTheme(repaint);
+  repaint();
+  return () => {
+    running = false;
+    for (const name of ["step", "noise", "adjusted"]) model.off(`change:${name}`, changed);
+    stopSizes();
+    stopTheme();
+  };
+}
+
+// E |sigma s|^2 under the noised density, by a sum over squares.
+export function told(spec, sigma) {
+  const reach = Math.max(...spec.means.flat().map(Math.abs)), f = mixture(spec, sigma);
+  const box = reach + 5 * Math.sqrt(Math.max(...spec.variances) + sigma * sigma);
+  const terms = onGrid((x, y) => {
+    const [energy, u, v] = f(x, y);
+    return Math.exp(-energy) * sigma * sigma * (u * u + v * v);
+  }, box, spec.cells);
+  return ((2 * box) / spec.cells) ** 2 * terms.reduce((a, b) => a + b, 0);
+}
+
+function scoreField(model, el) {
+  const spec = model.get("spec"), [low, high] = spec.sigmas.map(Math.log);
+  const canvas = h("canvas", { role: "img" }), readout = h("p", { class: "dgm-readout" });
+  const level = slider("noise σ", low, high, (high - low) / 60, (v) => {
+    model.set("sigma", Math.exp(v));
+    model.save_changes();
+    repaintSoon();
+  });
+  el.append(h("div", { class: "dgm-plane dgm-fixed" }, canvas, h("div", { class: "dgm-side" }, readout)),
+    h("div", { class: "dgm-controls" }, level.row));
+  details(el, spec.details);
+  const say = announcer(el), ground = groundOf(canvas, spec);
+
+  function repaint() {
+    const sigma = model.get("sigma"), found = told(spec, sigma), f = mixture(spec, sigma);
+    level.show(Math.log(sigma), number(sigma));
+    const words = [`σ = ${number(sigma)}`, `E‖σ s‖² = ${number(found)}`,
+      `least E‖σ s_θ + ε‖² = 2 − ${number(found)} = ${number(2 - found)}`];
+    readout.replaceChildren(...words.map((text) => h("span", {}, text)));
+    canvas.setAttribute("aria-label", `Density behind noise, with arrows along its score. ${words.join(", ")}.`);
+    say(words.join(", "));
+    if (!canvas.clientWidth) return; // not on the page yet
+    const style = getComputedStyle(el), { map } = ground;
+    ground.paint(onGrid((x, y) => f(x, y)[0], spec.box, spec.cells), spec.cells, style);
+    const context = ground.begin(), cell = map.size / spec.arrows;
+    context.strokeStyle = style.getPropertyValue("--dgm-ink").trim();
+    context.lineWidth = 1.3;
+    context.beginPath();
+    onGrid((x, y) => {
+      const [, u, v] = f(x, y), long = sigma * Math.hypot(u, v), part = (sigma * cell) / (1 + long);
+      const from = [map.x(x), map.y(y)], tip = [from[0] + part * u, from[1] - part * v];
+      const head = 0.3 * Math.hypot(part * u, part * v), angle = Math.atan2(-v, u);
+      context.moveTo(...from);
+      context.lineTo(...tip);
+      for (const turn of [2.6, -2.6]) {
+        context.moveTo(...tip);
+        context.lineTo(tip[0] + head * Math.cos(angle + turn), tip[1] + head * Math.sin(angle + turn));
+      }
+    }, spec.box, spec.arrows);
+    context.stroke();
+  }
+  const repaintSoon = oncePerFrame(repaint);
+  model.on("change:sigma", repaintSoon);
+  const stopSizes = onResize(canvas, repaint), stopTheme = onTheme(repaint);
+  repaint();
+  return () => { model.off("change:sigma", repaintSoon); stopSizes(); stopTheme(); };
+}
+
 // ---------------------------------------------------------------- two ways in
 
-const DRAWINGS = { latent_plane: latentPlane, frames, distribution_1d: distribution1d, flow_1d: flow1d };
+const DRAWINGS = {
+  latent_plane: latentPlane, frames, distribution_1d: distribution1d, flow_1d: flow1d,
+  walkers, score_field: scoreField,
+};
 
 function render({ model, el }) {
   const live = h("div", { class: "dgm-live" }), root = h("div", { class: "dgm-figure" }, live);

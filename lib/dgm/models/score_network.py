@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import constraints
 
 from .. import nets
-from ..checks import check_examples, event_shape, integer, readable, sizes
+from ..checks import check_examples, event_shape, image_shape, integer, readable, sizes
 
 
 class ScoreNetwork(nn.Module):
@@ -101,6 +102,16 @@ class ScoreNetwork(nn.Module):
         """
         return cls(_Perceptron(event_shape(shape), sizes("hidden", hidden), features, scale), shape)
 
+    @classmethod
+    def conv(cls, shape: Sequence[int], *, width: int = 32) -> Self:
+        """Convolutions at half and at a quarter of an image's size, each with the noise level.
+
+        Args:
+            shape: (channels, height, width).
+            width: channels at half size; there are twice as many at a quarter.
+        """
+        return cls(_Convolutions(image_shape(shape), integer("width", width)), shape)
+
 
 class _Perceptron(nn.Module):
     """F(u, log sigma): (B, *shape), (B,) -> (B, *shape)."""
@@ -118,3 +129,60 @@ class _Perceptron(nn.Module):
         if self.waves is not None:
             parts.append(self.waves(flat))  # (B, 2 features)
         return self.last(self.body(torch.cat(parts, 1)))
+
+
+class _Convolutions(nn.Module):
+    """A small U-Net, F(u, log sigma): (B, C, H, W), (B,) -> (B, C, H, W).
+
+    Squares of 2 x 2 pixels become channels, so that no convolution is as large as the image. What
+    is found at a quarter of its size is laid beside what was there at half.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], width: int):
+        super().__init__()
+        channels = 4 * shape[0]
+        self.level = nn.Sequential(nets.Fourier(1, 16, scale=1.0), nn.Linear(32, 48), nn.SiLU())
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.down = _Block(width, 48)
+        self.shrink = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
+        self.deep = nn.ModuleList([_Block(2 * width, 48), _Block(2 * width, 48)])
+        self.grow = nn.Conv2d(2 * width, width, 1)
+        self.join = nn.Conv2d(2 * width, width, 1)
+        self.up = _Block(width, 48)
+        self.last = nn.Sequential(nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1))
+
+    def forward(self, u: Tensor, log_sigma: Tensor) -> Tensor:
+        height, width = u.shape[-2:]
+        level = self.level(log_sigma[:, None])  # (B, 48)
+        u = F.pad(u, (0, -width % 4, 0, -height % 4))  # sides that can be halved twice
+        half = self.down(self.first(F.pixel_unshuffle(u, 2)), level)  # (B, width, H/2, W/2)
+        quarter = self.shrink(half)  # (B, 2 width, H/4, W/4)
+        for block in self.deep:
+            quarter = block(quarter, level)
+        wide = F.interpolate(self.grow(quarter), scale_factor=2)  # (B, width, H/2, W/2)
+        joined = self.up(self.join(torch.cat([half, wide], 1)), level)
+        return F.pixel_shuffle(self.last(joined), 2)[..., :height, :width]
+
+
+class _Block(nn.Module):
+    """x + two convolutions of x, whose second input is scaled and shifted by the noise level:
+    (B, channels, H, W), (B, level) -> (B, channels, H, W).
+    """
+
+    def __init__(self, channels: int, level: int):
+        super().__init__()
+        groups = math.gcd(8, channels)
+        self.norms = nn.ModuleList([nn.GroupNorm(groups, channels), nn.GroupNorm(groups, channels)])
+        self.convolutions = nn.ModuleList(
+            [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2)]
+        )
+        self.scale_and_shift = nn.Linear(level, 2 * channels)
+        nn.init.zeros_(self.convolutions[1].weight)  # the block begins as x
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        scale, shift = self.scale_and_shift(level)[..., None, None].chunk(
+            2, 1
+        )  # (B, channels, 1, 1)
+        h = self.convolutions[0](F.silu(self.norms[0](x)))
+        h = self.norms[1](h) * (1 + scale) + shift
+        return x + self.convolutions[1](F.silu(h))

@@ -46,6 +46,8 @@ def contrastive_divergence(
         ValueError: x is not data of the model, the sampler cannot serve it, there are fewer chains
             than examples, or the model has classes and there are chains, which have none.
 
+    Equation: eq-cd-not-gradient
+
     Source: Hinton (2002), doi:10.1162/089976602760128018, Training products of experts by
     minimizing contrastive divergence; Tieleman (2008), doi:10.1145/1390156.1390290, Training
     restricted Boltzmann machines using approximations to the likelihood gradient.
@@ -94,6 +96,8 @@ def noise_contrastive(
     Raises:
         ValueError: x is not data of the model, the model has neither a constant to learn nor a
             `log_prob`, the noise is of another shape, or ratio is no positive integer.
+
+    Equation: def-nce, eq-nce-gradient
 
     Source: Gutmann and Hyvärinen (2012), Noise-contrastive estimation of unnormalized statistical
     models, with applications to natural image statistics, JMLR 13.

@@ -43,6 +43,8 @@ def grid_likelihood(
     Raises:
         ValueError: as `dgm.energies.log_density`; box or cells is not positive.
 
+    Equation: eq-grad-log-z
+
     >>> import torch
     >>> from dgm.models import EnergyNetwork
     >>> grid_likelihood(EnergyNetwork.fourier((2,)), torch.zeros(5, 2)).shape

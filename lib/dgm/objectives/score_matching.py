@@ -35,6 +35,8 @@ def score_matching(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     Raises:
         ValueError: as `dgm.energies.score`.
 
+    Equation: eq-score-matching
+
     Source: Hyvärinen (2005), Estimation of non-normalized statistical models by score matching,
     theorem 1.
 
@@ -72,6 +74,8 @@ def sliced_score_matching(model, x: Tensor, y: Tensor | None = None, k: int = 1)
 
     Raises:
         ValueError: as `dgm.energies.score`, or k is no positive integer.
+
+    Equation: eq-sliced
 
     Source: Song, Garg, Shi and Ermon (2019), arXiv:1905.07088, Sliced Score Matching, equation 8.
 
@@ -113,6 +117,8 @@ def denoising_score_matching(
     Raises:
         ValueError: as `dgm.energies.score`, or sigma is not positive: at zero there is no target.
 
+    Equation: eq-dsm
+
     Source: Vincent (2011), doi:10.1162/NECO_a_00142, A Connection Between Score Matching and
     Denoising Autoencoders, equation 11.
 
@@ -145,6 +151,8 @@ def annealed_score_matching(
 
     Raises:
         ValueError: x is not data of the model, or a level is not positive.
+
+    Equation: eq-noise-prediction
 
     Source: Song and Ermon (2019), arXiv:1907.05600, Generative Modeling by Estimating Gradients of
     the Data Distribution, equation 6.

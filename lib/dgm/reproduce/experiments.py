@@ -13,12 +13,14 @@ from .bits import BITS
 from .comparison import COMPARISONS
 from .diffusion import DIFFUSION
 from .digits import DIGITS, ORDERS
+from .energies import ENERGIES
 from .flows import FLOWS
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
 from .ring import RING_COLLAPSE, RING_GAME
 from .runs import stopwatch
+from .six_ways import SIX_WAYS
 from .stacked import HUNDRED_LABELS
 from .variants import VARIANTS
 
@@ -55,6 +57,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     **RECIPES,
     **AT_SCALE,
     **FLOWS,
+    **ENERGIES,
+    **SIX_WAYS,
     **DIFFUSION,
     **COMPARISONS,
     "ring-game": RING_GAME,

@@ -17,6 +17,8 @@ def gibbs(model, x: Tensor, steps: int = 1, y: Tensor | None = None) -> Tensor:
     Raises:
         ValueError: the model has none, x is not (B, *event), or steps is no positive integer.
 
+    Equation: eq-detailed-balance
+
     >>> from dgm.models import RBM
     >>> gibbs(RBM((1, 8, 8)), torch.ones(5, 1, 8, 8), steps=10).shape
     torch.Size([5, 1, 8, 8])

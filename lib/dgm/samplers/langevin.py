@@ -40,6 +40,8 @@ def langevin(
             step is too long for the slopes it meets, or has not begun, because x or its energy is
             not finite. (These are looked at on a CPU only: elsewhere looking would take time.)
 
+    Equation: def-ula, eq-ula-variance
+
     Source: Roberts and Tweedie (1996), doi:10.2307/3318418, Exponential convergence of Langevin
     distributions and their discrete approximations.
 
@@ -131,6 +133,8 @@ def mala_log_acceptance(here: Place, there: Place, step: float) -> Tensor:
     Args:
         here, there: x and x', with the log-density and the score at both.
         step: $\eta$.
+
+    Equation: eq-mala
 
     Source: Roberts and Tweedie (1996), doi:10.2307/3318418.
 

@@ -1,0 +1,3 @@
+def temper(p, T):
+    q = p.double() ** (1 / T)
+    return (q / q.sum()).float()

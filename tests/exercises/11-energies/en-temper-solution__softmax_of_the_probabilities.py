@@ -1,0 +1,2 @@
+def temper(p, T):
+    return (p / T).softmax(0)
