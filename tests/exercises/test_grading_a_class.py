@@ -130,7 +130,7 @@ attempt("change the library", lambda: open({library!r}, "a"))
 attempt("write beside what was handed in", lambda: Path("torch.py").write_text("1"))
 attempt("see another process", lambda: os.kill({pid}, 0))
 attempt("reach the network", lambda: socket.create_connection(("127.0.0.1", {port})))
-attempt("leave a file", lambda: Path("/tmp/{mark}").write_text("1"))
+Path("/tmp/{mark}").write_text("1")  # in its own
 print("tried everything")
 """
 SURVIVES = """
@@ -252,9 +252,9 @@ def shown(folder, student):
 
 
 # One test, because its parts share what takes a minute: tests of one file may run in two processes.
-def test_a_class_is_graded(course, tmp_path, capsys):
+def test_a_class_is_graded(course, tmp_path, capsys, monkeypatch):
     (tmp_path / "home").mkdir()
-    mark = f"dgm-left-{os.getpid()}"
+    sandboxed, mark = sandbox.refused() is None, f"dgm-left-{os.getpid()}"
     with socket.create_server(("127.0.0.1", 0)) as server:
         known = {
             "source": str(course / "source" / NAME / f"{NAME}.ipynb"),
@@ -268,11 +268,9 @@ def test_a_class_is_graded(course, tmp_path, capsys):
             "port": server.getsockname()[1],
             "mark": mark,
         }
-        attack = (
-            ATTACK.format(**known) if sandbox.refused() is None else "print('tried everything')"
-        )
-        attack = first_run(attack + SURVIVES.format(mark=mark))
-        hand_in(course, "attacks", QUANTILE.answer.source, UNIFORM.answer.source, attack)
+        attack = ATTACK.format(**known) if sandboxed else "print('tried everything')"
+        change = first_run(attack + SURVIVES.format(mark=mark))
+        hand_in(course, "attacks", QUANTILE.answer.source, UNIFORM.answer.source, change)
         assert program.main([NAME, "--output", str(course)]) == 0
     said = capsys.readouterr().out
     with open(course / "marks" / f"{NAME}.csv", newline="") as file:
@@ -283,6 +281,16 @@ def test_a_class_is_graded(course, tmp_path, capsys):
     assert shown(course, "attacks") == "tried everything\n"
     assert not alive(mark) and not Path("/tmp", mark).exists()
     assert (course / "autograded" / "brings" / NAME / "torch.py").exists()
+
+    # without bubblewrap: what ends with a submission all the same, and that the attack is one
+    if sandboxed:
+        monkeypatch.setattr(sandbox, "refused", lambda: "it is not installed")
+        program.grade(NAME, course, "attacks")
+        with open(course / "marks" / f"{NAME}.csv", newline="") as file:
+            assert {row["student"]: row for row in csv.DictReader(file)} == rows
+        assert "could read the solutions" in shown(course, "attacks")
+        assert not alive(mark)
+        Path("/tmp", mark).unlink()
 
     # what fails says why
     assert "and so must its inverse" in errors(course, "half")

@@ -107,9 +107,14 @@ class Execute(preprocessors.Execute):
     interrupt_on_timeout = Bool(False)
     error_on_timeout = Dict(None, allow_none=True)
     shutdown_kernel = Unicode("immediate")
-    # before any cell; `exit` would end the kernel after the cell, and the next exercise with it:
-    # Python's own raises
-    extra_arguments = List([f"--IPKernelApp.exec_lines=del exit, quit; import {TRUSTED}; del dgm"])
+    extra_arguments = List(
+        [
+            "--IPKernelApp.ignore_cwd=True",  # IPython < 9.7 knows no PYTHONSAFEPATH
+            # before any cell; `exit` would end the kernel after the cell, and the next exercise
+            # with it: Python's own raises
+            f"--IPKernelApp.exec_lines=del exit, quit; import {TRUSTED}; del dgm",
+        ]
+    )
 
     def preprocess(self, nb: NotebookNode, resources: dict, km=None) -> tuple[NotebookNode, dict]:
         task = resources["nbgrader"]
