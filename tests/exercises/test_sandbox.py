@@ -192,7 +192,8 @@ def test_a_submission_sees_what_it_needs_and_writes_nowhere_that_stays():
     line = sandbox.command(["python", "x.py"], PLACE, variables)
     assert {"--unshare-all", "--clearenv", "--die-with-parent", "--new-session"} <= set(line)
     assert bound(line, "--bind") == ["/t/sockets"] and "--share-net" not in line
-    assert {"/t/in", str(sandbox.LIBRARY), sys.prefix} <= set(bound(line, "--ro-bind"))
+    needed = {"/t/in", str(sandbox.LIBRARY), str(sandbox.RECORDS), sys.prefix}
+    assert needed <= set(bound(line, "--ro-bind")) and sandbox.RECORDS.is_dir()
     assert {"/tmp", "/t/home"} <= set(bound(line, "--tmpfs"))
     assert line[line.index("--") :] == ["--", "python", "x.py"]
     root = Path(__file__).parents[2]
