@@ -11,6 +11,7 @@ from ..train import rank, world_size
 from .at_scale import AT_SCALE
 from .bits import BITS
 from .comparison import COMPARISONS
+from .diffusion import DIFFUSION
 from .digits import DIGITS, ORDERS
 from .flows import FLOWS
 from .recipe import Recipe
@@ -53,6 +54,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **RECIPES,
     **AT_SCALE,
     **FLOWS,
+    **DIFFUSION,
     **COMPARISONS,
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,
