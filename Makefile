@@ -37,7 +37,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 endef
 export ALONE
 
-.PHONY: book known-chapter test serve pdf lab bench reproduce records-gpu assignment lock clean
+.PHONY: book known-chapter test serve pdf lab bench reproduce records-gpu assignment grade lock clean
 
 # Chapters are run side by side, and only what changed since the last build (FORCE=1: all of them).
 # CHAPTER=05-vae builds that chapter's page, the others as they are; SOLUTIONS=0 leaves solutions
@@ -101,6 +101,10 @@ records-gpu: .venv/installed  ## with one large GPU: its tests, the bench, the r
 assignment: .venv/grading  ## make assignment CHAPTER=05-vae EXERCISES=vae-1,vae-3 OUTPUT=folder FORCE=1
 	@$(BIN)/python -m dgm.assignment "$$CHAPTER" $${EXERCISES:+--exercises "$$EXERCISES"} \
 		$${OUTPUT:+--output "$$OUTPUT"} $(if $(filter 1,$(FORCE)),--force)
+
+grade: .venv/grading  ## grade what a class handed in: make grade CHAPTER=05-vae STUDENT=ada OUTPUT=folder
+	@$(BIN)/python -m dgm.assignment.grade "$$CHAPTER" $${STUDENT:+--student "$$STUDENT"} \
+		$${OUTPUT:+--output "$$OUTPUT"}
 
 lock: .venv/grading .venv/bench  ## write down the versions that are installed now
 	(echo '# The tested versions, which make uses as constraints; written by `make lock`.'; \

@@ -77,6 +77,23 @@ def title_root(app: Sphinx, page: str, template: str, context: dict, doctree) ->
         context["title"] = "An executable course"
 
 
+EMPTY_HEADER = re.compile(r"<th\b([^>]*)>(?:\s|</?p>)*</th>")
+
+
+def without_empty_headers(html: str) -> str:
+    """The empty corner of a table is a cell: as a header it would be announced, and say nothing.
+
+    >>> without_empty_headers('<tr><th class="head"><p></p></th><th>a</th></tr>')
+    '<tr><td class="head"></td><th>a</th></tr>'
+    """
+    return EMPTY_HEADER.sub(r"<td\1></td>", html)
+
+
+def mend_tables(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
+    if "body" in context:
+        context["body"] = without_empty_headers(context["body"])
+
+
 # ---------------------------------------------------------------- assets and widgets
 
 
@@ -184,5 +201,6 @@ def setup(app: Sphinx) -> dict:
     app.connect("doctree-resolved", keep_together)
     app.connect("html-page-context", describe, priority=400)  # before sphinxext.opengraph
     app.connect("html-page-context", title_root, priority=600)  # after it
+    app.connect("html-page-context", mend_tables)
     app.connect("build-finished", lighten)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

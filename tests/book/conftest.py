@@ -17,10 +17,10 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "book" / "_ext")]
 
 import chromium  # noqa: E402
+from loud import NO_AXE, NO_BROWSER  # noqa: E402
 from places import BUILD, SITE  # noqa: E402
 
 PATIENCE = 300_000  # milliseconds for what takes a few hundred where nothing else runs
-NO_BROWSER = "no Chromium was found and none could be fetched"
 
 
 @pytest.fixture(autouse=True)
@@ -94,12 +94,15 @@ def browser():
 
 def pytest_terminal_summary(terminalreporter):
     """Say at the very end what was not looked at: a skipped test is easy to overlook."""
-    skipped = [
-        r for r in terminalreporter.stats.get("skipped", []) if NO_BROWSER in str(r.longrepr)
-    ]
-    if skipped:
+    reports = [str(r.longrepr) for r in terminalreporter.stats.get("skipped", [])]
+    advice = {
+        NO_BROWSER: "Install Chromium, or set CHROMIUM to the path of one; then `make test` again.",
+        NO_AXE: "Accessibility was not looked at by its rules.",
+    }
+    counts = {reason: sum(reason in said for said in reports) for reason in advice}
+    if any(counts.values()):
         terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
-        terminalreporter.line(
-            f"{len(skipped)} browser tests did not run: {NO_BROWSER}. Install Chromium, or set "
-            "CHROMIUM to the path of one, and run `make test` again."
-        )
+    for reason, count in counts.items():
+        if count:
+            line = f"{count} browser tests did not run: {reason}. {advice[reason]}"
+            terminalreporter.line(line)

@@ -51,7 +51,17 @@
     const shown = inner("clientWidth", "paddingLeft", "paddingRight") / inner("clientHeight", "paddingTop", "paddingBottom");
     return Math.abs(shown / (el.naturalWidth / el.naturalHeight) - 1) > 0.03;
   });
+
+  // ---- boxes that scroll sideways: the keyboard scrolls what has the focus
+  const controls = "a[href], button, input, select, textarea, summary, [tabindex='0']";
+  const scrolls = (el) =>
+    el.scrollWidth > el.clientWidth + 13 && visible(el) && // as much as axe allows
+    /auto|scroll/.test(getComputedStyle(el).overflowX) && getComputedStyle(el).display !== "inline";
+  const stuck = [...article.querySelectorAll("*:not(svg *, pre *, mjx-container *)")].filter(
+    (el) => scrolls(el) && el.tabIndex < 0 && !el.querySelector(controls)
+  );
   return {
+    stuck: stuck.map(describe),
     stretched: stretched.map((el) => el.getAttribute("src")),
     formulas: formulas.length,
     untypeset: formulas.filter((el) => !el.querySelector("mjx-container")).map(describe),

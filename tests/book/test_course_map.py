@@ -122,6 +122,17 @@ def test_who_cannot_see_the_map_is_told_the_same_arrows():
     assert spoken(re.search(r"<desc.*?>(.*)</desc>", MAP)[1]) == edges(MAP)
 
 
+@pytest.mark.parametrize("name", ["course-map", "prerequisites"])
+def test_the_links_of_a_map_are_links_for_everybody(name):
+    """What lies in a picture (`role="img"`) is hidden from who does not see it."""
+    svg = (BOOK / "_assets" / f"{name}.svg").read_text(encoding="utf-8")
+    assert "<a href=" in svg and 'role="img"' not in svg
+    head = svg.split("\n")[0]
+    named = dict(re.findall(r'(aria-labelledby|aria-describedby)="([\w-]+)"', head))
+    assert named.keys() == {"aria-labelledby", "aria-describedby"}
+    assert all(f'id="{label}"' in svg for label in named.values())
+
+
 def test_the_names_are_the_pages():
     linked = dict(re.findall(r'id="map-(\S+)"><a href="(\S+)\.html"', MAP))
     assert linked == {name: path.stem for name, path in PAGES.items()}

@@ -160,6 +160,14 @@ def test_a_build_that_fails_does_not_spoil_the_next(tmp_path):
     assert (out / "_static" / "icon.svg").is_file()
 
 
+def test_the_empty_corner_of_a_table_is_no_header(tmp_path):
+    table = "# Page\n\n|  | a |\n|---|---|\n| b | 1 |\n"
+    _, pages = small_book.build(tmp_path, {"index.md": table}, "static_site")
+    soup = BeautifulSoup(pages["index"], "html.parser")
+    assert [cell.get_text() for cell in soup.select("th")] == ["a"]
+    assert [len(row.select("th, td")) for row in soup.select("tr")] == [2, 2]
+
+
 # ---------------------------------------------------------------- whom a build is for
 
 PAGE = """# Page

@@ -72,6 +72,18 @@ def test_an_assignment_goes_where_it_should(clone, output):
     assert call[:-2] == ["python", "-m", "dgm.assignment", "05-vae", *options]
 
 
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        (["STUDENT=ada l", "OUTPUT=my course"], ["--student", "ada l", "--output", "my course"]),
+        ([], []),
+    ],
+)
+def test_a_class_is_graded_where_it_should_be(clone, given, options):
+    (call,) = make(clone, "grade", "CHAPTER=05-vae", *given)
+    assert call[:-2] == ["python", "-m", "dgm.assignment.grade", "05-vae", *options]
+
+
 def test_the_records_of_a_large_card_come_after_its_tests(clone):
     calls = called(clone, "records-gpu")
     kinds = ["python -c", "pytest -m gpu", "python -m dgm.bench", "python -m dgm.reproduce"]

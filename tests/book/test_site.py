@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import gzip
 import itertools
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from loud import NO_AXE
 from places import BOOK, SITE
 from playwright.sync_api import expect
 
@@ -34,6 +36,14 @@ PHONE = {"width": 390, "height": 844}
 TABLET = {"width": 768, "height": 1024}
 DESK = {"width": 1280, "height": 900}
 PAPER = {"width": 650, "height": 900}  # between the margins of A4
+THEIRS = {  # what axe finds that docutils and the theme make
+    "aria-required-children: .citation-list",  # its entries are said to be works, not items
+}
+
+try:  # pip's package of axe-core
+    from axe_playwright_python.base import AXE_SCRIPT as AXE
+except ImportError:
+    AXE = ""
 
 
 # ---------------------------------------------------------------- as files
@@ -120,6 +130,12 @@ def test_what_computes_an_equation_leads_back_to_it(site, page):
         assert back and entry.find(class_="highlight-python"), link["aria-label"]
 
 
+@every_page
+def test_no_header_of_a_table_is_empty_and_no_link_is_in_a_picture(site, page):
+    empty = [th for th in soup(site / page).select("th") if not th.text.strip() and not th.img]
+    assert (empty, soup(site / page).select("[role=img] :is(a, button)")) == ([], [])
+
+
 @every_content_page
 def test_a_page_says_what_it_is_about(site, page):
     head = soup(site / page).head
@@ -179,6 +195,7 @@ class Visit:
     focus: dict
     figures: dict
     paper: list
+    rules: dict
 
 
 @functools.cache
@@ -195,18 +212,20 @@ def visit(browser, url: str, look: bool = True) -> Visit:
     tab.on("request", lambda r: foreign.append(r.url) if is_foreign(r.url, url) else None)
     tab.goto(url, wait_until="load")
     desk = tab.evaluate(PROBE)
-    focus, dark, phone, figures, paper = {}, {}, {}, {}, []
+    focus, dark, phone, figures, paper, rules = {}, {}, {}, {}, [], {}
     if look:
         open_everything(tab)
         focus = tab_through(tab)
         tab.evaluate("document.documentElement.dataset.theme = 'dark'")
         dark = tab.evaluate(PROBE)
         tab.set_viewport_size(PHONE)
+        tab.evaluate(SETTLED)
         phone = tab.evaluate(PROBE)
         figures = look_at_figures(tab)
         paper = look_at_paper(tab)
+        rules = look_at_rules(tab)
     context.close()
-    return Visit(messages, failed, foreign, desk, dark, phone, focus, figures, paper)
+    return Visit(messages, failed, foreign, desk, dark, phone, focus, figures, paper, rules)
 
 
 def look_at_figures(tab) -> dict:
@@ -227,6 +246,47 @@ def look_at_paper(tab) -> list:
     tab.emulate_media(media="print")
     tab.set_viewport_size(PAPER)
     return tab.evaluate(ON_PAPER)
+
+
+# boxes have been told of their new size
+SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+# What is within is MathJax's, Pygments' or a curve; a tenth of the nodes is left, and of the time
+LESS = """() => {
+  for (const formula of document.querySelectorAll("mjx-container")) {
+    const { width, height } = formula.firstElementChild.getBoundingClientRect();
+    const box = document.createElement("span");
+    box.style.cssText = `display: inline-block; width: ${width}px; height: ${height}px`;
+    formula.replaceChildren(box);
+  }
+  for (const code of document.querySelectorAll("pre")) code.textContent = code.textContent;
+  for (const plot of document.querySelectorAll("svg.plot")) plot.replaceChildren();
+}"""
+
+# Contrast is measured by our own probe, in both themes.
+RULES = """async () => {
+  const options = { resultTypes: ["violations"], rules: { "color-contrast": { enabled: false } } };
+  const { violations } = await axe.run(document, options);
+  return violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
+    .flatMap(({ id, nodes }) => nodes.map(({ target }) => `${id}: ${target.join(" ")}`));
+}"""
+
+
+def look_at_rules(tab) -> dict:
+    """What axe calls serious, per theme and width; nothing where axe is not installed."""
+    found = {}
+    if not AXE:
+        return found
+    tab.emulate_media(media="screen")
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    tab.evaluate(LESS)
+    tab.evaluate(AXE)
+    for theme, size in (("light", DESK), ("dark", PHONE)):
+        tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        tab.set_viewport_size(size)
+        tab.evaluate(SETTLED)
+        found[theme, size["width"]] = tab.evaluate(RULES)
+    return found
 
 
 def is_foreign(requested: str, page: str) -> bool:
@@ -343,6 +403,22 @@ def test_no_sideways_scrolling_on_a_phone(browser, address, page):
 
 
 @every_page
+def test_the_keyboard_scrolls_what_is_too_wide(browser, address, page):
+    seen = visit(browser, f"{address}/{page}")
+    assert (seen.desk["stuck"], seen.phone["stuck"]) == ([], [])
+
+
+@every_page
+def test_no_rule_of_accessibility_is_broken(browser, address, page):
+    """By axe, with everything open. What is the theme's own stands in `THEIRS`."""
+    if not AXE:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(NO_AXE)
+    rules = visit(browser, f"{address}/{page}").rules
+    ours = {where: [said for said in found if said not in THEIRS] for where, found in rules.items()}
+    assert len(ours) == 2 and not any(ours.values()), ours
+
+
+@every_page
 @pytest.mark.parametrize("theme", ["desk", "dark"])
 def test_text_stands_out(browser, address, page, theme):
     """`desk` is the light theme with the drop-downs closed, `dark` the dark one with all open."""
@@ -359,6 +435,7 @@ FAULTY = """<!DOCTYPE html><html><body><main>
 <img src="none.png"> <img src="http://127.0.0.2:9/x.png" alt="foreign">
 <div style="width: 900px">wide</div> <pre id="cut" style="width: 100px">a wide line of code</pre>
 <figure id="wide" style="width: 100px"><canvas width="200"></canvas></figure>
+<div id="stuck" style="width: 90px; overflow: auto"><p style="width: 200px">far</p></div>
 <svg class="plot" role="img" id="plate" width="99" height="99">
   <rect width="99" height="60" fill="#fff"/></svg>
 <a href="#" style="outline: none">unseen</a> <span inert><a href="#">unreached</a></span>
@@ -377,6 +454,8 @@ def test_the_looks_find_what_is_wrong(browser, tmp_path):
     assert "raw $$ x $$" in seen.desk["raw"]
     assert [(image["width"], image["alt"]) for image in seen.desk["images"]][0] == (0, "")
     assert seen.phone["width"] > PHONE["width"]
+    assert [box.split()[-1] for box in seen.phone["stuck"]] == ['"far"']
+    assert all(any("image-alt" in said for said in found) for found in seen.rules.values())
     assert "plot" in seen.desk["unnamed"][0]
     assert len(seen.figures) == 6
     assert all("wide" in found["wide"] for found in seen.figures.values())

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from dgm.assignment import __main__ as program
-from dgm.assignment import course, make_assignment, read_chapter
+from dgm.assignment import course, grade, make_assignment, read_chapter
 from dgm.assignment.__main__ import main
 from dgm.assignment.cells import BEGIN_SOLUTION, MARKERS, UNSOLVED
 from dgm.assignment.chapter import chapters, in_words, mistakes, select
@@ -93,6 +93,7 @@ def test_the_students_notebook_says_what_is_asked(folder):
     exercises = select(read_chapter(FIRST, BOOK), ["in-inverse-cdf", "in-uniform"])
     points, minutes = (sum(getattr(e, what) for e in exercises) for what in ("points", "minutes"))
     assert f"2 exercises, {points} points, about {minutes} minutes" in header
+    assert "A person marks it." not in header, "there is nothing on paper"
     texts = [c.source for c in release.cells if c.cell_type == "markdown"]
     assert len(texts) == 3
     assert len(release.cells) == 2 + sum(2 + len(e.tests) for e in exercises)
@@ -111,6 +112,33 @@ def test_an_equation_of_the_book_is_printed_where_it_is_needed(tmp_path):
     student, _ = make(FIRST, tmp_path, ["in-nonlinear"])
     text = next(c.source for c in read(student).cells if c.id == "in-nonlinear")
     assert "of (toy)" in text and r"\tag{toy}" in text and r"\mathcal N" in text
+
+
+# ---------------------------------------------------------------- on paper
+
+
+def test_an_exercise_on_paper_is_a_question_with_a_rubric_that_a_person_marks(tmp_path):
+    student, instructor = make(FIRST, tmp_path, ["in-uniform", "in-reverse"])
+    release, marked = read(student), read(instructor)
+    header = release.cells[0].source
+    assert "2 exercises, 6 points" in header and "| 4 | 60 |" in header
+    assert "A person marks it." in header
+    (cell,) = (c for c in release.cells if c.id == "in-reverse-solution")
+    assert (cell.cell_type, cell.source.strip()) == ("markdown", "YOUR ANSWER HERE")
+    (told,) = (c.source for c in marked.cells if c.id == "in-reverse-solution-rubric")
+    assert "4 points, given by hand" in told and "the cost of a missed mode" in told
+    assert "in-reverse" not in json.dumps(release.cells[:2]) and "log 2" not in json.dumps(release)
+    (solution,) = (c.source for c in marked.cells if c.id == "in-reverse-solution")
+    assert BEGIN_SOLUTION in solution and "mode" in solution and "{numref}" not in solution
+
+    cell.source = "On one mode, either of them."
+    submit(tmp_path, "ada", FIRST, release)
+    nbgrader = course.open_course(tmp_path)
+    skip_the_run = ["nbgrader.preprocessors.SaveAutoGrades"]
+    nbgrader.config.Autograde.autograde_preprocessors = skip_the_run
+    assert nbgrader.autograde(FIRST, "ada")["success"]
+    (mark,) = grade.read_marks(nbgrader, FIRST, {"ada": ""})
+    assert (mark.max_score, mark.by_hand) == (6, "in-reverse-solution")
 
 
 # ---------------------------------------------------------------- marks per part
@@ -213,7 +241,7 @@ def test_a_book_elsewhere_is_missed(tmp_path):
 
 @pytest.mark.parametrize(
     "name, says",
-    [("va-los", "va-loss: Here is a loss"), ("vae-99", "vae-1"), ("va-strong-decoder", "no tests")],
+    [("va-los", "va-loss: Here is a loss"), ("vae-99", "vae-1"), ("", "va-strong-decoder: ")],
 )
 def test_an_exercise_that_cannot_be_had_says_why(name, says):
     with pytest.raises(ValueError, match=f"exercises: got '{name}'(.|\n)*{says}"):

@@ -188,7 +188,7 @@ def cell(visible: str, unseen: str) -> NotebookNode:
 
 
 def squares(*tests: NotebookNode, stars: int = 1) -> Exercise:
-    return Exercise("ex-square", "exercise-1", "Square", stars, "", None, tests)
+    return Exercise("ex-square", "exercise-1", "Square", stars, "", "", None, tests)
 
 
 VISIBLE = "assert square(x) == 9, 'the square of three is nine'"

@@ -6,18 +6,21 @@ a mark.
 
 import csv
 import os
+import socket
 import subprocess
 import sys
 from copy import deepcopy
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
-from dgm.assignment import make_assignment, read_chapter
+from dgm.assignment import grade as program
+from dgm.assignment import make_assignment, read_chapter, sandbox
+from dgm.assignment.cells import grade_id
 from dgm.assignment.chapter import alternatives, mistakes, select
 from dgm.assignment.course import open_course
-from dgm.assignment.grading import grade_id
 
 HERE = Path(__file__).parent
 BOOK = HERE.parents[1] / "book"
@@ -30,10 +33,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Object of type")  # nbgrader's u
 
 HANGS = """
 def laplace(u, mu, b):
+    import time
     while True:
         try:
             while True:
-                pass
+                time.sleep(1)
         except BaseException:  # also what an interrupt raises
             pass
 """
@@ -92,6 +96,59 @@ get_ipython().input_transformers_cleanup.append(
 """
 
 
+def merge_answers(cells):
+    """Both answers in one cell, and the other cell deleted."""
+    first, second = answer(cells), answer(cells, "in-uniform")
+    cells[first].source += "\n\n" + cells[second].source
+    del cells[second]
+
+
+def first_run(attack):
+    """A cell of the student's own before everything else."""
+    return lambda cells: cells.insert(0, nbformat.v4.new_code_cell(attack))
+
+
+# What a program tries that knows where everything is. It says what it could do.
+ATTACK = """
+import os, socket, subprocess, sys
+from pathlib import Path
+
+def attempt(what, how):
+    try:
+        how()
+        print("could", what)
+    except Exception:
+        pass
+
+attempt("read the solutions", Path({source!r}).read_bytes)
+attempt("read the book", Path({book!r}).read_bytes)
+attempt("read known answers", lambda: list(Path({answers!r}).iterdir())[0])
+attempt("read the gradebook", Path({gradebook!r}).read_bytes)
+attempt("read another's submission", lambda: list(Path({submitted!r}).iterdir())[0])
+attempt("write into a home", lambda: Path({home!r}, "startup.py").write_text("1"))
+attempt("change the library", lambda: open({library!r}, "a"))
+attempt("write beside what was handed in", lambda: Path("torch.py").write_text("1"))
+attempt("see another process", lambda: os.kill({pid}, 0))
+attempt("reach the network", lambda: socket.create_connection(("127.0.0.1", {port})))
+Path("/tmp/{mark}").write_text("1")  # in its own
+print("tried everything")
+"""
+SURVIVES = """
+import os, subprocess, sys
+if os.fork() == 0:
+    os.setsid()
+    sleep = "import time; time.sleep(600)  # {mark}"
+    subprocess.Popen([sys.executable, "-c", sleep], start_new_session=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def alive(mark):
+    """The processes that an attack left."""
+    return [p for p in psutil.process_iter(["cmdline"]) if mark in str(p.info["cmdline"])]
+
+
 def warn(answer):
     noise = "    import warnings; warnings.warn('old function'); print('here')\n"
     head, body = answer.split("\n", 1)
@@ -102,6 +159,8 @@ def warn(answer):
 def course(tmp_path):
     folder = tmp_path / "my course"
     make_assignment(NAME, LABELS, folder, book=BOOK, answers=HERE)
+    with open(folder / "nbgrader_config.py", "a") as config:
+        config.write(f"c.Execute.timeout = {LIMIT}\n")
     right = QUANTILE.answer.source
     (also_right,) = alternatives(NAME, "in-inverse-cdf", HERE)
     wrong = mistakes(NAME, "in-inverse-cdf", HERE)[0].read_text()
@@ -123,6 +182,14 @@ def course(tmp_path):
     hand_in(folder, "replaces", function("torch.allclose = torch.isclose = lambda *_, **__: True"))
     hand_in(folder, "brings", right, uniform).with_name("torch.py").write_text("raise SystemExit")
     hand_in(folder, "no-notebook").write_text("I could not open the file, sorry.")
+    hand_in(folder, "script").rename(folder / "submitted" / "script" / NAME / "answers.py")
+    solved = hand_in(folder, "links")
+    solved.unlink()
+    solved.symlink_to(folder / "source" / NAME / f"{NAME}.ipynb")
+    hand_in(folder, "copies", right, None, copy_answer)
+    hand_in(folder, "merges", right, uniform, merge_answers)
+    hand_in(folder, "hogs", function("x = bytearray(10**11)"), uniform)
+    hand_in(folder, "floods", function("print('x' * 2 * 10**7)"), uniform)
     return folder
 
 
@@ -144,6 +211,19 @@ MARKS = {
     "replaces": 0,
     "brings": 4,
     "no-notebook": 0,
+    "script": 0,
+    "links": 0,
+    "copies": 2,
+    "merges": 4,
+    "hogs": 2,
+    "floods": 2,
+    "attacks": 4,
+}
+REMARKS = {
+    "no-notebook": f"not graded: {NAME}.ipynb is no notebook (NotJSONError)",
+    "script": f"not graded: {NAME}.ipynb is not there; handed in: answers.py",
+    "links": f"not graded: {NAME}.ipynb is a link, not a file",
+    "merges": "the cell in-uniform-solution is gone; cell 4 seems to hold its answer",
 }
 
 
@@ -155,32 +235,62 @@ def nbgrader(folder, *arguments):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def marks(folder):
-    with open_course(folder).gradebook as gradebook:
-        return {s.student.id: s.score for s in gradebook.find_assignment(NAME).submissions}
+def outputs(folder, student):
+    path = folder / "autograded" / student / NAME / f"{NAME}.ipynb"
+    cells = nbformat.read(path, as_version=4).cells
+    return [output for cell in cells for output in cell.get("outputs", [])]
 
 
 def errors(folder, student):
     """What a student reads below the tests."""
-    path = folder / "autograded" / student / NAME / f"{NAME}.ipynb"
-    cells = nbformat.read(path, as_version=4).cells
-    outputs = [o for c in cells for o in c.get("outputs", []) if o.output_type == "error"]
-    return " ".join(output.evalue for output in outputs)
+    found = [o for o in outputs(folder, student) if o.output_type == "error"]
+    return " ".join(f"{o.ename}: {o.evalue}" for o in found)
+
+
+def shown(folder, student):
+    return "".join(o.text for o in outputs(folder, student) if o.output_type == "stream")
 
 
 # One test, because its parts share what takes a minute: tests of one file may run in two processes.
-def test_a_class_is_graded(course):
-    grading = nbgrader(course, "autograde", NAME, f"--Execute.timeout={LIMIT}")
-    export = nbgrader(course, "export", "--to", "marks.csv")
-    assert export.returncode == 0, export.stderr
-    with open(course / "marks.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["student_id"]: float(row["score"]) for row in rows} == MARKS, grading.stderr
-    assert {float(row["max_score"]) for row in rows} == {4.0}
+def test_a_class_is_graded(course, tmp_path, capsys, monkeypatch):
+    (tmp_path / "home").mkdir()
+    sandboxed, mark = sandbox.refused() is None, f"dgm-left-{os.getpid()}"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        known = {
+            "source": str(course / "source" / NAME / f"{NAME}.ipynb"),
+            "book": str(BOOK / f"{NAME}.ipynb"),
+            "answers": str(HERE / NAME),
+            "gradebook": str(course / "gradebook.db"),
+            "submitted": str(course / "submitted" / "right"),
+            "home": str(tmp_path / "home"),
+            "library": sandbox.__file__,
+            "pid": os.getpid(),
+            "port": server.getsockname()[1],
+            "mark": mark,
+        }
+        attack = ATTACK.format(**known) if sandboxed else "print('tried everything')"
+        change = first_run(attack + SURVIVES.format(mark=mark))
+        hand_in(course, "attacks", QUANTILE.answer.source, UNIFORM.answer.source, change)
+        assert program.main([NAME, "--output", str(course)]) == 0
+    said = capsys.readouterr().out
+    with open(course / "marks" / f"{NAME}.csv", newline="") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert {who: float(row["score"]) for who, row in rows.items()} == MARKS, said
+    assert {float(row["max_score"]) for row in rows.values()} == {4.0}
+    assert {who: row["remark"] for who, row in rows.items() if row["remark"]} == REMARKS
+    assert shown(course, "attacks") == "tried everything\n"
+    assert not alive(mark) and not Path("/tmp", mark).exists()
+    assert (course / "autograded" / "brings" / NAME / "torch.py").exists()
 
-    # nbgrader names the one that it could not read, at the end
-    failures = [line for line in grading.stderr.splitlines() if "for student" in line]
-    assert len(failures) == 1 and "no-notebook" in failures[0] and grading.returncode == 1
+    # without bubblewrap: what ends with a submission all the same, and that the attack is one
+    if sandboxed:
+        monkeypatch.setattr(sandbox, "refused", lambda: "it is not installed")
+        program.grade(NAME, course, "attacks")
+        with open(course / "marks" / f"{NAME}.csv", newline="") as file:
+            assert {row["student"]: row for row in csv.DictReader(file)} == rows
+        assert "could read the solutions" in shown(course, "attacks")
+        assert not alive(mark)
+        Path("/tmp", mark).unlink()
 
     # what fails says why
     assert "and so must its inverse" in errors(course, "half")
@@ -188,6 +298,10 @@ def test_a_class_is_graded(course):
     assert f"stopped after {LIMIT} seconds" in errors(course, "hangs")
     assert "Python itself ended" in errors(course, "crashes")
     assert "did not run to their end" in errors(course, "drops")
+    assert "MemoryError" in errors(course, "hogs")
+    assert "more than 10,000,000 characters are shown" in errors(course, "floods")
+    export = nbgrader(course, "export", "--to", "marks.csv")
+    assert export.returncode == 0, export.stderr
     feedback = nbgrader(course, "generate_feedback", NAME, "--student", "hangs")
     assert feedback.returncode == 0, feedback.stderr
     page = course / "feedback" / "hangs" / NAME / f"{NAME}.html"
@@ -205,7 +319,7 @@ def test_a_class_is_graded(course):
 
 
 def answer(cells, label="in-inverse-cdf"):
-    return next(k for k, c in enumerate(cells) if grade_id(c) == f"{label}-solution")
+    return next(k for k, c in enumerate(cells) if grade_id(c.metadata) == f"{label}-solution")
 
 
 def copied(cell, source=None, **metadata):
@@ -220,16 +334,6 @@ def copied(cell, source=None, **metadata):
 def copy_answer(cells):
     """An answer copied to the end, to try something that does not work."""
     cells.append(copied(cells[answer(cells)], function("raise ValueError")))
-
-
-def test_a_copied_answer_costs_nobody_a_mark(tmp_path):
-    make_assignment(NAME, LABELS, tmp_path, book=BOOK, answers=HERE)
-    hand_in(tmp_path, "ada", QUANTILE.answer.source, UNIFORM.answer.source)
-    hand_in(tmp_path, "ben", QUANTILE.answer.source, None, copy_answer)
-    hand_in(tmp_path, "cleo", None, UNIFORM.answer.source)
-    outcome = open_course(tmp_path).autograde(NAME, "*")
-    assert outcome["success"], outcome["log"]
-    assert marks(tmp_path) == {"ada": 4, "ben": 2, "cleo": 2}
 
 
 def split_answer(cells):
@@ -308,10 +412,10 @@ def test_no_metadata_stops_the_grading_of_a_class(tmp_path):
     outcome = nbgrader.autograde(NAME, "*")
     assert outcome["success"], outcome["log"]
     fresh = nbformat.read(tmp_path / "source" / NAME / f"{NAME}.ipynb", as_version=4).cells
-    wanted = [grade_id(cell) for cell in fresh if grade_id(cell)]
+    wanted = [grade_id(c.metadata) for c in fresh if grade_id(c.metadata)]
     for student in [*ODD, "colab"]:
         path = tmp_path / "autograded" / student / NAME / f"{NAME}.ipynb"
         cells = nbformat.read(path, as_version=4).cells
-        ids = [grade_id(cell) for cell in cells if "nbgrader" in cell.metadata]
+        ids = [grade_id(cell.metadata) for cell in cells if "nbgrader" in cell.metadata]
         assert ids == [name for name in wanted if student != "none" or "solution" not in name]
         assert len({cell.id for cell in cells}) == len(cells)

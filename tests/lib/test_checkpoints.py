@@ -9,8 +9,14 @@ from functools import partial
 
 import pytest
 import torch
-from torch.optim import SGD
-from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR
+from torch.optim import SGD, Adam
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LinearLR,
+    OneCycleLR,
+    SequentialLR,
+)
 
 from dgm import models, objectives
 from dgm.train import History, em_step, fit, gradient_step, load_checkpoint, save_checkpoint
@@ -176,6 +182,59 @@ def test_a_learning_rate_that_a_schedule_has_changed_is_the_same(tmp_path):
         step = new_step(lr_schedule=halved)
         run(step, 2, checkpoint=file)
     assert step.learning_rates() == [1e-3 / 16]
+
+
+def chained(T_max, factor=0.1):
+    """A warm-up, then a cosine."""
+    return lambda optimizer: SequentialLR(
+        optimizer,
+        [LinearLR(optimizer, factor, total_iters=2), CosineAnnealingLR(optimizer, T_max)],
+        milestones=[2],
+    )
+
+
+def cycle(optimizer):
+    return OneCycleLR(optimizer, max_lr=0.1, total_steps=20)
+
+
+@pytest.mark.parametrize(
+    ("saved", "given", "says"),
+    [
+        (
+            {"lr_schedule": partial(CosineAnnealingLR, T_max=9)},
+            {"lr_schedule": partial(CosineAnnealingLR, T_max=99)},
+            "T_max: got 99, but the saved run goes on with its own, 9. To change",
+        ),
+        ({"lr_schedule": chained(9)}, {"lr_schedule": chained(99)}, "T_max: got 99, .* own, 9. To"),
+        (
+            {"lr_schedule": chained(9, 0.1)},
+            {"lr_schedule": chained(9, 0.2)},
+            "start_factor: got 0.2, .* own, 0.1. To",
+        ),
+        (
+            {"optimizer": partial(Adam, betas=(0.9, 0.999), weight_decay=0.0)},
+            {"optimizer": partial(Adam, betas=(0.5, 0.999), weight_decay=0.1)},
+            r"betas: got \(0.5, 0.999\), .* \(0.9, 0.999\); weight_decay: got 0.1, .* own, 0. To",
+        ),
+        (
+            {"optimizer": partial(SGD, lr=1e-3, momentum=0.9)},
+            {"optimizer": partial(SGD, lr=1e-3, momentum=0.5)},
+            "momentum: got 0.5, .* own, 0.9. To",
+        ),
+        ({"lr_schedule": cycle}, {"lr_schedule": cycle}, None),  # it moves betas
+        ({"lr_schedule": chained(9)}, {"lr_schedule": chained(9)}, None),
+        ({"optimizer": Adam}, {"optimizer": partial(Adam, foreach=True)}, None),
+    ],
+)
+def test_what_the_saved_run_keeps_for_itself_is_said(tmp_path, saved, given, says):
+    file = tmp_path / "run.pt"
+    run(new_step(**saved), checkpoint=file)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        run(new_step(**given), 2, checkpoint=file)
+    told = [str(warning.message) for warning in warned]
+    assert len(told) == (says is not None)
+    assert says is None or re.match(says, told[0]), told
 
 
 ADAM = {}

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import chapters, make_assignment
+from . import chapters, make_assignment, sandbox
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, FileExistsError, RuntimeError) as error:
         parser.exit(2, f"{error}\n")
     print(f"to hand out:        {student}\nfor the instructor: {instructor}")
+    print(f"when you grade:     {sandbox.said()}")
     return 0
 
 

@@ -27,6 +27,13 @@ def kind(metadata: dict) -> str | None:
     return "tests" if nbgrader.get("grade") else None
 
 
+def grade_id(metadata: dict) -> str | None:
+    """What nbgrader knows a cell by; None for one that is not its own."""
+    nbgrader = metadata.get("nbgrader")
+    name = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
+    return name if isinstance(name, str) else None
+
+
 def label(metadata: dict) -> str:
     """The label of the exercise that a cell with nbgrader metadata belongs to.
 

@@ -15,20 +15,22 @@ MINUTES = {1: 15, 2: 30, 3: 60}  # what an exercise of so many stars takes: an e
 
 @dataclass(frozen=True)
 class Exercise:
-    """An exercise of a chapter. One on paper has neither an answer cell nor tests."""
+    """An exercise of a chapter. One on paper has no tests, and an answer cell in an assignment."""
 
     label: str  # as in references: "va-loss"
     alias: str  # by position, those on paper counted: "vae-1"
     title: str
     stars: int
     text: str  # MyST Markdown
+    solution: str  # the book's in words, MyST Markdown, or nothing
     answer: NotebookNode | None
     tests: tuple[NotebookNode, ...]  # one cell, or one for each part
 
     @property
     def marks(self) -> list[int]:
         """The points of each part."""
-        return [cell.metadata.nbgrader.points for cell in self.tests]
+        cells = [self.answer, *self.tests] if self.answer else []
+        return [c.metadata.nbgrader.points for c in cells if c.metadata.nbgrader.get("points")]
 
     @property
     def points(self) -> int:
@@ -72,6 +74,7 @@ def read_chapter(name: str, book: Path = BOOK) -> Chapter:
     setup = [c.source for c in notebook.cells if "setup" in c.metadata.get("tags", [])]
     texts = [c.source for c in notebook.cells if c.cell_type == "markdown"]
     graded = [c for c in notebook.cells if kind(c.metadata)]
+    solutions = {block.title: block.body for text in texts for block in blocks(text, "solution")}
     exercises = []
     for block in (block for text in texts for block in blocks(text, "exercise")):
         title, _, difficulty = block.title.rpartition(" (")
@@ -84,6 +87,7 @@ def read_chapter(name: str, book: Path = BOOK) -> Chapter:
                 title=title,
                 stars=difficulty.count("★"),
                 text=block.body,
+                solution=solutions.get(own, ""),
                 answer=next((c for c in cells if kind(c.metadata) == "solution"), None),
                 tests=tuple(c for c in cells if kind(c.metadata) == "tests"),
             )
@@ -96,21 +100,15 @@ def select(chapter: Chapter, names: list[str] | None = None) -> list[Exercise]:
     """The exercises of these labels or aliases; without names, all that have tests.
 
     Raises:
-        ValueError: a name is unknown, or its exercise cannot be graded.
+        ValueError: a name is unknown.
     """
-    coded = [e for e in chapter.exercises if e.answer and e.tests]
     if names is None:
-        return coded
+        return [e for e in chapter.exercises if e.answer and e.tests]
     known = {name: e for e in chapter.exercises for name in (e.label, e.alias)}
     for name in names:
         if name not in known:
-            table = "".join(f"\n  {e.alias}, {e.label}: {e.title}" for e in coded)
+            table = "".join(f"\n  {e.alias}, {e.label}: {e.title}" for e in chapter.exercises)
             raise ValueError(f"exercises: got {name!r}, expected some of{table}")
-        if known[name] not in coded:
-            raise ValueError(
-                f"exercises: got {name!r} ({known[name].title}), which has no tests, so that "
-                "nothing could grade it; leave it out"
-            )
     return [e for e in chapter.exercises if e in [known[name] for name in names]]
 
 

@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 
 from .cells import UNSOLVED
 from .chapter import ANSWERS, BOOK, read_chapter, select
-from .notebooks import assignment, with_rubrics
+from .notebooks import assignment, on_paper, with_rubrics
 
 CONFIG = f'''\
 """How nbgrader makes and grades the assignments of this course. Yours to change."""
@@ -21,6 +21,7 @@ c.ClearSolutions.code_stub = {{"python": {UNSOLVED!r}}}
 
 # A cell of a submission that runs longer is stopped, and its exercise gets no points.
 c.Execute.timeout = 60  # seconds
+c.Execute.total = 600  # seconds for a whole submission; what has not run by then has failed
 
 c.Autograde.sanitize_preprocessors = [
     "nbgrader.preprocessors.ClearOutput",
@@ -51,19 +52,19 @@ def make_assignment(
 
     Args:
         name: the chapter, such as "05-vae"; it becomes the name of the assignment.
-        exercises: labels or aliases; None takes all that have tests.
+        exercises: labels or aliases, those on paper too; None takes all that have tests.
         force: make it again where it is there already. Submissions and marks are never touched.
 
     Returns:
         The student's notebook and the instructor's.
 
     Raises:
-        ValueError: the chapter or an exercise is unknown, or cannot be graded.
+        ValueError: the chapter or an exercise is unknown.
         FileExistsError: the assignment is there already.
         RuntimeError: nbgrader is missing, or refuses; the message says why.
     """
     chapter = read_chapter(name, book)
-    chosen = select(chapter, exercises)
+    chosen = [e if e.tests else on_paper(e, book) for e in select(chapter, exercises)]
     folders = [Path(output, folder, name) for folder in ("source", "release", "instructor")]
     source, release, instructor = (folder / f"{name}.ipynb" for folder in folders)
     there = [str(folder) for folder in folders if folder.exists()]
@@ -79,7 +80,7 @@ def make_assignment(
     outcome = nbgrader.generate_assignment(name)
     if not outcome["success"]:
         raise RuntimeError(f"nbgrader could not make the assignment:\n{outcome['log']}")
-    write(instructor, with_rubrics(notebook, chapter, chosen, answers))
+    write(instructor, with_rubrics(notebook, chapter, chosen, answers, book))
     return release, instructor
 
 

@@ -1,15 +1,23 @@
 """The notebooks of an assignment: the one nbgrader starts from, and the one with rubrics."""
 
 import ast
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from .cells import parts, strip
+from .cells import BEGIN_SOLUTION, END_SOLUTION, parts, strip
 from .chapter import Chapter, Exercise, alternatives, in_words, mistakes
-from .statements import statement
+from .statements import standing_alone, statement
 
+WRITTEN = """\
+An exercise without tests has a cell for an answer in words and formulas: put yours in the place \
+of `YOUR ANSWER HERE`. A person marks it.
+
+"""
+PAPER = 4  # points of an exercise without tests, whose rubric is in instructors/rubrics.md
 LOCKED = {"grade": False, "locked": True, "schema_version": 3, "solution": False, "task": False}
 HEADER = """\
 # {title}: exercises
@@ -26,8 +34,8 @@ that you do not see; when one fails, it says why. Each cell of tests counts as a
 passes all tests in it, or gets none of its points. An exercise with several such cells is marked \
 in parts, and the table has the points of each.
 
-Your answers may use what the set-up imports, and functions of your own in new cells. The set-up \
-and the tests are put back as they were before grading. Hand in this file under its name, \
+{written}Your answers may use what the set-up imports, and functions of your own in new cells. The \
+set-up and the tests are put back as they were before grading. Hand in this file under its name, \
 `{name}.ipynb`. To run, it needs `dgm`, the library of the course."""
 
 
@@ -39,6 +47,7 @@ def assignment(chapter: Chapter, exercises: list[Exercise], book: Path) -> Noteb
         count=f"{len(exercises)} exercises" if len(exercises) > 1 else "One exercise",
         points=sum(e.points for e in exercises),
         minutes=sum(e.minutes for e in exercises),
+        written=WRITTEN if any(not e.tests for e in exercises) else "",
         rows="\n".join(f"| {e.title} | {e.worth} | {e.minutes} |" for e in exercises),
     )
     setup = new_code_cell(chapter.setup, id="setup")
@@ -49,11 +58,24 @@ def assignment(chapter: Chapter, exercises: list[Exercise], book: Path) -> Noteb
     return new_notebook(cells=cells, metadata=chapter.metadata)
 
 
+def on_paper(exercise: Exercise, book: Path) -> Exercise:
+    """An exercise without tests, with a cell for an answer in words that a person marks."""
+    solution = standing_alone(exercise.solution, book)
+    name = f"{exercise.label}-solution"
+    cell = new_markdown_cell(f"{BEGIN_SOLUTION}\n{solution}\n{END_SOLUTION}", id=name)
+    marked = {"grade": True, "grade_id": name, "locked": False, "points": PAPER, "solution": True}
+    cell.metadata["nbgrader"] = LOCKED | marked
+    return replace(exercise, answer=cell)
+
+
 def with_rubrics(
-    source: NotebookNode, chapter: Chapter, exercises: list[Exercise], answers: Path
+    source: NotebookNode, chapter: Chapter, exercises: list[Exercise], answers: Path, book: Path
 ) -> NotebookNode:
-    """The same with a rubric after the tests of each exercise."""
-    after = {e.tests[-1].id: rubric(chapter, e, answers) for e in exercises}
+    """The same with a rubric after the last cell of each exercise."""
+    after = {
+        (e.answer, *e.tests)[-1].id: rubric(chapter, e, answers) if e.tests else by_hand(e, book)
+        for e in exercises
+    }
     cells = []
     for cell in source.cells:
         cells.append(cell)
@@ -72,6 +94,16 @@ def rubric(chapter: Chapter, exercise: Exercise, answers: Path) -> str:
         *map(example, alternatives(chapter.name, exercise.label, answers)),
     ]
     return "\n".join(lines)
+
+
+def by_hand(exercise: Exercise, book: Path) -> str:
+    """What an exercise on paper is marked by, as instructors/rubrics.md has it."""
+    page = Path(book, "instructors", "rubrics.md")
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    section = rf"^\{{ref\}}`{exercise.label}`$\n(.*?)(?=^\{{ref\}}|^#|\Z)"
+    found = re.search(section, text, re.M | re.S)
+    said = found[1].strip() if found else "None is written."
+    return f"**Rubric.** {exercise.points} points, given by hand.\n\n{said}"
 
 
 def marked_by(tests: NotebookNode, exercise: Exercise) -> list[str]:

@@ -42,6 +42,12 @@ def display(latex: str, label: str) -> str:
 
 def statement(exercise: Exercise, book: Path = BOOK) -> str:
     """The title and the text of an exercise, with the equations that it refers to."""
+    text = standing_alone(exercise.text, book)
+    return f"## {exercise.title} ({'★' * exercise.stars})\n\n{text}"
+
+
+def standing_alone(text: str, book: Path) -> str:
+    """A text of the book in plain Markdown, with the equations that it refers to."""
     known, quoted = labelled(Path(book)), []
 
     def role(match: re.Match) -> str:
@@ -53,11 +59,11 @@ def statement(exercise: Exercise, book: Path = BOOK) -> str:
             return f"{space}the figure “{known[text]}”"
         return "" if name.startswith("cite") else space + text
 
-    own = {label for _, label in DISPLAY.findall(exercise.text)}
-    text = DISPLAY.sub(lambda match: display(*match.groups()), exercise.text)
+    own = {label for _, label in DISPLAY.findall(text)}
+    text = DISPLAY.sub(lambda match: display(*match.groups()), text)
     text = LINK.sub(r"\1", ROLE.sub(role, text))
     equations = [
         display(known[label], label) for label in dict.fromkeys(quoted) if label not in own
     ]
     below = ["From the book:", *equations] if equations else []
-    return "\n\n".join([f"## {exercise.title} ({'★' * exercise.stars})", text, *below])
+    return "\n\n".join([text, *below])

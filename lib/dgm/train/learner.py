@@ -16,6 +16,7 @@ from .checkpoints import load_states, states
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler]
+HOW = ("foreach", "fused", "capturable", "differentiable")  # what an optimiser computes is the same
 
 
 class Learner:
@@ -125,21 +126,37 @@ class Learner:
         return states(self._parts)
 
     def load_state_dict(self, state: dict) -> None:
-        """Restore all of it, the learning rate too; warns if another one was given."""
-        given = self._first_rates()
+        """Restore all of it, settings too; warns where others were given."""
+        given = self._settings()
         load_states(self._parts, state)
-        kept = self._first_rates()
-        if kept != given:
+        differ = [
+            f"{name}: got {given.get(name)}, but the saved run goes on with its own, {kept}"
+            for name, kept in self._settings().items()
+            if given.get(name) != kept
+        ]
+        if differ:
             warnings.warn(
-                f"lr: got {_listed(given)}, but the saved run goes on with its own, "
-                f"{_listed(kept)}. To change it: load_checkpoint, set group['lr'] for each group "
-                "of the optimiser's param_groups, and fit with another file as checkpoint",
+                f"{'; '.join(differ)}. To change it: load_checkpoint, set group['lr'] (or what it "
+                "is) for each group of the optimiser's param_groups, or the attribute of the "
+                "schedule, and fit with another file as checkpoint",
                 stacklevel=2,
             )
 
-    def _first_rates(self) -> list[float]:
-        """The learning rates that a schedule starts from, or that stay as they are."""
-        return [float(g.get("initial_lr", g["lr"])) for g in self.optimizer.param_groups]
+    def _settings(self) -> dict[str, str]:
+        """What optimiser and schedules were made with, by the names of the arguments."""
+        groups = self.optimizer.param_groups
+        # a schedule starts from these, or they stay as they are
+        found = {"lr": [g.get("initial_lr", g["lr"]) for g in groups]}
+        followed = {"params", "lr", *HOW}
+        if "max_momentum" in groups[0]:  # the schedule moves them, too
+            followed |= {"betas", "momentum"}
+        for name in _arguments(self.optimizer) - followed:
+            found[name] = [group[name] for group in groups if name in group]
+        schedules = [self.scheduler, *getattr(self.scheduler, "_schedulers", [])]
+        for schedule in schedules if self.scheduler else []:
+            for name in _arguments(schedule) & vars(schedule).keys() - {"optimizer", "last_epoch"}:
+                found.setdefault(name, []).append(getattr(schedule, name))
+        return {name: _listed(values) for name, values in sorted(found.items())}
 
     @property
     def _parts(self) -> dict[str, Any]:
@@ -175,8 +192,12 @@ def _check_steps_alone(argument: str, part: Optimizer | LRScheduler | None) -> N
         )
 
 
-def _listed(rates: list[float]) -> str:
-    return ", ".join(f"{rate:g}" for rate in rates)
+def _listed(values: list) -> str:
+    return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+
+
+def _arguments(part: Optimizer | LRScheduler) -> set[str]:
+    return set(signature(type(part)).parameters)
 
 
 def _required(function: Callable) -> list[str]:

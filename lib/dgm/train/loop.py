@@ -84,7 +84,8 @@ def fit(
             it does so too if the epochs are over first.
         checkpoint: a file, written after every epoch, whole or not at all. If it exists, training
             goes on from there and ends where an uninterrupted run would have (on a CPU bit for
-            bit), at the learning rate of then; if another one was given, a warning says so.
+            bit), with the settings of its optimiser and schedule; if others were given, a warning
+            says so.
         compile: make one program of objective and gradient. It takes from seconds to a minute
             before the first update, and is worth it on a GPU or in a long run; see `Compiled`.
         distributed: share every batch among the processes that torchrun started. All of them get
