@@ -35,6 +35,7 @@ WITHOUT_ID = {
     "Rahimi and Recht (2007)",
     "Smolensky (1986)",
     "Sohn, Lee and Yan (2015)",
+    "Song et al. (2023)",
 }
 
 

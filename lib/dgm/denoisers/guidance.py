@@ -66,7 +66,8 @@ def classifier_guided(model, classifier: Callable[..., Tensor], w: float = 1.0) 
         model: of all classes; of one with classes y = -1 is asked.
         classifier: of (x, t) -> logits (B, classes).
 
-    Source: Dhariwal and Nichol (2021), arXiv:2105.05233; for Bayes' rule Song et al. (2021).
+    Source: Dhariwal and Nichol (2021), arXiv:2105.05233; for Bayes' rule Song et al. (2021),
+    arXiv:2011.13456.
     """
     classes = classifier(*_example(model)).shape[1]
 
