@@ -412,19 +412,6 @@ def test_annealed_weights_backwards_over_all_paths(betas):
     assert (every.probability * log_w).sum() > log_z + 1e-3
 
 
-@pytest.mark.equation("eq-ising")
-def test_an_ising_model_row_by_row():
-    """The product of matrices against the sum over all 2^16 states."""
-    coupling = 0.4
-    rows = 2 * binary(4) - 1
-    R = (coupling * (rows[:, 1:] * rows[:, :-1]).sum(1)).exp().diag()
-    T = (coupling * rows @ rows.T).exp()
-    by_matrices = (R @ torch.matrix_power(T @ R, 3)).sum().log()
-    x = 2 * ((torch.arange(2**16)[:, None] >> torch.arange(16)) & 1).double().view(-1, 4, 4) - 1
-    bonds = (x[:, 1:] * x[:, :-1]).sum((1, 2)) + (x[:, :, 1:] * x[:, :, :-1]).sum((1, 2))
-    close(by_matrices, (coupling * bonds).logsumexp(0))
-
-
 # ------------------------------------------------------------------ noise contrast
 
 
@@ -662,19 +649,6 @@ def test_weighted_score_matching_predicts_the_noise():
     left = sigma**2 * (s + eps / sigma[:, None]).square().sum(1)
     close(left, (model.noise(seen, sigma) - eps).square().sum(1))
     close(found, -left / 2)
-
-
-@pytest.mark.equation("eq-last-step")
-def test_the_last_step_makes_a_gaussian_too_narrow():
-    """The variance of draws and after the library's denoiser, against the formula."""
-    v, sigma, n = 0.04, 0.2, 100_000
-    parts = D.Independent(D.Normal(torch.zeros(1, 1), v**0.5), 1)
-    noised = toys.Noised(D.MixtureSameFamily(D.Categorical(torch.ones(1)), parts))
-    x = (v + sigma**2) ** 0.5 * torch.randn(n, 1)
-    clean = noised.denoise(x, sigma)
-    expected = v**2 / (v + sigma**2)
-    assert clean.var().item() == pytest.approx(expected, abs=5 * expected * (2 / n) ** 0.5)
-    close(clean, x * v / (v + sigma**2))
 
 
 @pytest.mark.equation("eq-de-bruijn")
