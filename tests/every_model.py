@@ -15,7 +15,15 @@ from torch.distributions import Independent, Normal, constraints
 from torch.distributions.constraints import Constraint
 
 from dgm import heads, models, objectives
-from dgm.protocols import Energy, Generative, LatentVariable, SemiSupervised, Tractable, given
+from dgm.protocols import (
+    Denoiser,
+    Energy,
+    Generative,
+    LatentVariable,
+    SemiSupervised,
+    Tractable,
+    given,
+)
 
 SHAPE, CLASSES = (1, 5, 5), 10  # not two classes: a label could pass for a pixel
 
@@ -141,6 +149,12 @@ generator = {
     "conditional": True,
 }
 energy = {"protocols": {Energy}, "objective": told_from_noise, "support": REAL, "leading": True}
+diffusion = {
+    "protocols": {Generative, Denoiser},
+    "objective": objectives.denoising,
+    "support": REAL,
+    "conditional": True,
+}
 critic = {"objective": logistic, "support": REAL, "conditional": True, "leading": True}
 
 EVERY = {
@@ -209,6 +223,8 @@ EVERY = {
     "EnergyNetwork.fourier": Entry(
         models.EnergyNetwork.fourier, {"hidden": 4, "features": 2}, **energy
     ),
+    "Diffusion.mlp": Entry(models.Diffusion.mlp, {"width": 4, "blocks": 1}, **diffusion),
+    "Diffusion.conv": Entry(models.Diffusion.conv, {"width": 4}, **diffusion, images=True),
     "ScoreNetwork.mlp": Entry(
         models.ScoreNetwork.mlp,
         {"hidden": 4, "features": 2},

@@ -82,7 +82,4 @@ function watch() {
 }
 
 watch();
-addEventListener("load", () => {
-  watch(); // interactive figures have come to life
-  window.MathJax?.startup?.promise.then(watch);
-});
+addEventListener("load", watch); // interactive figures have come to life

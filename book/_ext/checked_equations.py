@@ -198,12 +198,6 @@ class CheckedEquations(SphinxDirective):
         return [checks_index()]
 
 
-def load_mathjax(app: Sphinx, doctree: nodes.document) -> None:
-    """The index shows equations that are not yet there when Sphinx looks for some."""
-    if next(doctree.findall(checks_index), None):
-        app.env.get_domain("math").data["has_equations"][app.env.docname] = True
-
-
 def fill_index(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Replace the placeholder by one section per page of the book."""
     for node in list(doctree.findall(checks_index)):
@@ -320,7 +314,6 @@ def setup(app: Sphinx) -> dict:
     app.connect("builder-inited", load_checks)
     app.connect("env-purge-doc", forget_page)
     app.connect("doctree-read", collect_equations)
-    app.connect("doctree-read", load_mathjax)
     app.connect("env-updated", pages_to_rewrite)
     app.connect("env-check-consistency", warn_unmatched)
     app.connect("doctree-resolved", add_links)

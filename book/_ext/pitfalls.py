@@ -65,8 +65,6 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
     for place in list(doctree.findall(pitfall_index)):
         pages = [name for name in in_order(app.env) if found(app.env).get(name)]
         place.replace_self([part for name in pages for part in listed(app, page, name)])
-        # the page had no formula when it was read; Sphinx loads MathJax where there is one
-        app.env.get_domain("math").data["has_equations"][page] = True
 
 
 def in_order(env: BuildEnvironment) -> list[str]:

@@ -1,10 +1,10 @@
 """`make pdf`: the built site as one file for paper, made by Chromium.
 
 The pages, in the order of the table of contents, become one document (print_book.js). MathJax sets
-its formulas in fonts: drawn as shapes, as on the site, they would make the file several times as
-large. It is printed twice, as browsers do not know on which page a heading will be: the first print
-tells. Bookmarks are added to the second; Chromium itself makes them only together with a
-description of every word for screen readers, three times the size of all the rest.
+their formulas once more, in fonts: drawn as shapes, as on the site, they would make the file
+several times as large. It is printed twice, as browsers do not know on which page a heading will
+be: the first print tells. Bookmarks are added to the second; Chromium itself makes them only
+together with a description of every word for screen readers, three times the size of all the rest.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from pypdf import PdfReader, PdfWriter
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ADDRESS = "http://book.invalid/"  # never asked: `serve` answers
-MATHJAX = "tex-chtml-full.js"
+MATHJAX = "mml-chtml.js"
 LEVELS = ("part", "chapter", "section")
 COLUMN = 650  # pixels between the margins of A4, as in print.js
 
 HEAD = re.compile(
     r'<link [^>]*rel="stylesheet"[^>]*>'
-    r'|<script [^>]*src="[^"]*print\.js[^>]*></script>'
-    r"|<script>window\.MathJax.*?</script>",
+    r'|<script [^>]*src="[^"]*print\.js[^>]*></script>',
     re.DOTALL,
 )
 EMPTY = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">
@@ -40,6 +39,12 @@ EMPTY = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset
 <div class="bd-content"><div class="bd-article-container"><article class="bd-article"></article>
 </div></div></div></body></html>"""
 
+# The site's pictures of formulas make room for the MathML beside them, which MathJax reads.
+FORMULAS = """() => {
+  for (const each of document.querySelectorAll("mjx-container"))
+    each.replaceWith(each.querySelector("math"));
+  window.MathJax = { options: { enableMenu: false } };
+}"""
 # MathML for screen readers tells the letters of formulas in headings; on paper it only takes space.
 ENTRIES = """() => {
   const lines = [...document.querySelectorAll(".book-contents p")];
@@ -75,8 +80,8 @@ def empty_page(site: Path) -> str:
 
 def serve(site: Path, route: Route) -> None:
     """Answer the browser with a file of the site, or one of MathJax."""
-    path = urlsplit(route.request.url).path.lstrip("/")
     mathjax = Path(*util.find_spec("sphinx-mathjax-offline").submodule_search_locations)
+    path = urlsplit(route.request.url).path.lstrip("/")
     if path == "":
         route.fulfill(body=empty_page(site), content_type="text/html")
     elif path.startswith("mathjax/"):
@@ -125,6 +130,7 @@ def print_book(browser: Browser, site: Path, toc: Path, edition: list[str], targ
     tab.goto(ADDRESS)
     script = (HERE / "print_book.js").read_text(encoding="utf-8")
     tab.evaluate(script, [parts_of(toc), edition])
+    tab.evaluate(FORMULAS)
     tab.add_script_tag(url=f"mathjax/{MATHJAX}")
     tab.evaluate("MathJax.startup.promise.then(() => document.fonts.ready).then(() => null)")
     entries = tab.evaluate(ENTRIES)

@@ -1,8 +1,5 @@
 """Sphinx extension: a site that asks no other host for anything, and facts about the build.
 
-- MathJax comes from the pip package sphinx-mathjax-offline. Of its 25 MB the pages need one file:
-  the SVG output draws its glyphs itself, so that there are no fonts to load (browsers refuse some
-  of them from file://).
 - Every interactive figure carries its style and script, so that it works alone; a page keeps one.
 - Saved widget state is dropped: pages show plain HTML, and no widget manager is loaded.
 - The site's address follows from the repository's.
@@ -15,7 +12,7 @@ import os
 import platform
 import re
 from html import escape
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,9 +20,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
-from sphinx.util.fileutil import copy_asset_file
 
-MATHJAX = "tex-svg-full.js"
 UNWANTED_TAGS = re.compile(
     r'<link rel="preload" as="font"[^>]*>\s*|<script [^>]*fontawesome[^>]*></script>\s*'
 )
@@ -56,7 +51,6 @@ def set_addresses(app: Sphinx, config: Config) -> None:
     config.html_baseurl = config.html_baseurl or pages_address(repository)
     config.ogp_site_url = config.html_baseurl
     config.html_context["site_address"] = config.html_baseurl  # for 404.html
-    config.mathjax_path = f"mathjax/{MATHJAX}"
 
 
 def name_data(app: Sphinx, config: Config) -> None:
@@ -94,17 +88,6 @@ def make_static(app: Sphinx) -> None:
     """
     if app.builder.format == "html":
         Path(app.outdir, "_static").mkdir(parents=True, exist_ok=True)
-
-
-def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
-    """Copy the one file of MathJax that the pages load."""
-    if exception or app.builder.format != "html":
-        return
-    package = util.find_spec("sphinx-mathjax-offline")
-    folder = Path(next(iter(package.submodule_search_locations)), "static", "mathjax")
-    target = Path(app.outdir, "_static", "mathjax")
-    target.mkdir(exist_ok=True)
-    copy_asset_file(folder / MATHJAX, target)
 
 
 def once(page: str) -> str:
@@ -201,6 +184,5 @@ def setup(app: Sphinx) -> dict:
     app.connect("doctree-resolved", keep_together)
     app.connect("html-page-context", describe, priority=400)  # before sphinxext.opengraph
     app.connect("html-page-context", title_root, priority=600)  # after it
-    app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", lighten)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from . import _device
-from .checks import check_shape, integer, positive, readable
+from .checks import check_labels, check_shape, integer, positive, readable
 
 
 def ring(modes=8, radius=1.0, sigma=0.05, device=None) -> MixtureSameFamily:
@@ -118,19 +118,23 @@ def spirals(points=100, sigma=0.05, device=None) -> MixtureSameFamily:
 
 
 class Noised:
-    r"""A mixture of Gaussians behind noise, $\tilde x = x + \sigma \epsilon$, exactly, for every
-    $\sigma$:
+    r"""A mixture of Gaussians behind noise, $\tilde x = \alpha x + \sigma \epsilon$, exactly, for
+    every $\sigma$ (and $\alpha$, which is 1 unless something else is said):
 
-    $$p_\sigma(\tilde x) = \sum_k \pi_k \, \mathcal N(\tilde x; m_k, s_k^2 + \sigma^2) .$$
+    $$p_\sigma(\tilde x) = \sum_k \pi_k \, \mathcal N(\tilde x; \alpha m_k, \alpha^2 s_k^2 +
+    \sigma^2) .$$
 
     Noise adds to the variance of every component and moves nothing else. So the score of every
     noised toy is known, and what the clean point was.
 
+    With labels of the components it is a density for each class; y = -1 is any class.
+
     Args:
         density: one of this module's, or any mixture of Gaussians with independent coordinates.
+        labels: the class of each component, (K,) integers from 0; None for none.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is something else, or the labels are not one for each component.
 
     Source: Efron (2011), doi:10.1198/jasa.2011.tm11181, Tweedie's Formula and Selection Bias.
 
@@ -139,9 +143,7 @@ class Noised:
     torch.Size([3, 2])
     """
 
-    classes = 0
-
-    def __init__(self, density: MixtureSameFamily):
+    def __init__(self, density: MixtureSameFamily, labels: Tensor | None = None):
         parts = getattr(density, "component_distribution", None)
         if not (isinstance(parts, Independent) and isinstance(parts.base_dist, Normal)):
             raise ValueError(
@@ -151,55 +153,92 @@ class Noised:
         self.shape, self.support = tuple(density.event_shape), density.support
         self.log_weights = density.mixture_distribution.logits  # (K,), normalised
         self.mean, self.variance = parts.mean, parts.variance  # (K, D) each
+        self.labels, self.classes = labels, 0
+        if labels is not None:
+            self.classes = int(labels.max()) + 1
+            if labels.shape != self.log_weights.shape:
+                got, expected = tuple(labels.shape), tuple(self.log_weights.shape)
+                raise ValueError(f"labels: got shape {got}, expected {expected}, one a component")
+            check_labels(labels, self.classes)
 
-    def at(self, sigma: float) -> MixtureSameFamily:
+    def at(self, sigma: float, alpha: float = 1.0) -> MixtureSameFamily:
         r"""$p_\sigma$ as a distribution of its own, for one noise level."""
-        deviation = (self.variance + self._level(sigma) ** 2).sqrt()
-        parts = Independent(Normal(self.mean, deviation), 1)
+        deviation = self._variance(sigma, alpha)[0].sqrt()
+        parts = Independent(Normal(alpha * self.mean, deviation), 1)
         return MixtureSameFamily(Categorical(logits=self.log_weights), parts)
 
-    def log_prob(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+    def log_prob(self, x: Tensor, sigma, y: Tensor | None = None, alpha=1.0) -> Tensor:
         r"""$\log p_\sigma(x)$ in nats, for one noise level or one per point: (B, D) -> (B,).
 
         Equation: eq-noised-mixture
         """
-        return self._log_joint(x, sigma).logsumexp(-1)
+        return self.log_joint(x, sigma, y, alpha).logsumexp(-1)
 
-    def score(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        r"""$\nabla \log p_\sigma(x) = \sum_k p(k \mid x) \, (m_k - x) / (s_k^2 + \sigma^2)$:
-        (B, D) -> (B, D).
+    def score(self, x: Tensor, sigma, y: Tensor | None = None, alpha=1.0) -> Tensor:
+        r"""$\nabla \log p_\sigma(x) = \sum_k p(k \mid x) \, (\alpha m_k - x) / (\alpha^2 s_k^2 +
+        \sigma^2)$: (B, D) -> (B, D).
         """
-        weights = self._log_joint(x, sigma).softmax(-1)  # (B, K)
-        pull = (self.mean - x[:, None]) / self._variance(sigma)  # (B, K, D)
+        weights = self.log_joint(x, sigma, y, alpha).softmax(-1)  # (B, K)
+        means = self._factor(alpha) * self.mean
+        pull = (means - x[:, None]) / self._variance(sigma, alpha)  # (B, K, D)
         return (weights[..., None] * pull).sum(1)
 
-    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        r"""$\mathbb E[x \mid \tilde x] = \tilde x + \sigma^2 \nabla \log p_\sigma(\tilde x)$
-        (Tweedie's formula): (B, D) -> (B, D).
+    def denoise(self, x: Tensor, sigma, y: Tensor | None = None, alpha=1.0) -> Tensor:
+        r"""$\mathbb E[x \mid \tilde x] = (\tilde x + \sigma^2 \nabla \log p_\sigma(\tilde x)) /
+        \alpha$ (Tweedie's formula), as the mean of those of the components, which needs no signal:
+        (B, D) -> (B, D).
 
         Equation: eq-tweedie
         """
-        level = self._level(sigma)
-        return x + level.square().reshape(-1, 1) * self.score(x, level)
+        weights = self.log_joint(x, sigma, y, alpha).softmax(-1)  # (B, K)
+        return (weights[..., None] * self._means(x, sigma, alpha)).sum(1)
 
-    def _log_joint(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """log of p(k) p(x | k): (B, D) -> (B, K)."""
+    def covariance(self, x: Tensor, sigma, y: Tensor | None = None, alpha=1.0) -> Tensor:
+        r"""$\operatorname{Cov}[x \mid \tilde x] = \frac{\sigma^2}{\alpha^2} (I + \sigma^2 \nabla^2
+        \log p_\sigma(\tilde x))$, within the components and between them: (B, D) -> (B, D, D).
+        """
+        weights = self.log_joint(x, sigma, y, alpha).softmax(-1)  # (B, K)
+        means = self._means(x, sigma, alpha)  # (B, K, D)
+        apart = means - (weights[..., None] * means).sum(1, keepdim=True)
+        between = torch.einsum("bk,bki,bkj->bij", weights, apart, apart)
+        share = self._wide(sigma).square() / self._variance(sigma, alpha)  # (B, K, D)
+        within = (weights[..., None] * share * self.variance).sum(1)  # (B, D)
+        return between + within.diag_embed()
+
+    def log_joint(self, x: Tensor, sigma, y: Tensor | None = None, alpha=1.0) -> Tensor:
+        """log of p(k) p(x | k), or of p(k | y) p(x | k): (B, D) -> (B, K)."""
         check_shape(x, self.shape)
-        parts = Normal(self.mean, self._variance(sigma).sqrt(), validate_args=False)  # (., K, D)
-        return self.log_weights + parts.log_prob(x[:, None]).sum(-1)
+        weights = self.log_weights  # (K,) or (B, K)
+        if self.classes:
+            check_labels(y, self.classes, x.shape[:1], unlabelled=True)
+            others = (y[:, None] != self.labels) & (y >= 0)[:, None]  # (B, K)
+            weights = weights.masked_fill(others, -math.inf).log_softmax(-1)
+        scale = self._variance(sigma, alpha).sqrt()
+        parts = Normal(self._factor(alpha) * self.mean, scale, validate_args=False)  # (., K, D)
+        return weights + parts.log_prob(x[:, None]).sum(-1)
 
-    def _variance(self, sigma: float | Tensor) -> Tensor:
+    def _means(self, x: Tensor, sigma, alpha) -> Tensor:
+        """E[x | x~, k]: (B, D) -> (B, K, D)."""
+        pulled = self._factor(alpha) * self.variance * x[:, None]
+        return (self._wide(sigma).square() * self.mean + pulled) / self._variance(sigma, alpha)
+
+    def _variance(self, sigma, alpha=1.0) -> Tensor:
         """(1, K, D), or (B, K, D) for as many noise levels."""
-        return self.variance + self._level(sigma).square().reshape(-1, 1, 1)
+        return self._factor(alpha).square() * self.variance + self._wide(sigma).square()
 
-    def _level(self, sigma: float | Tensor) -> Tensor:
-        """A noise level, zero for no noise, or one per point, as a tensor."""
+    def _factor(self, alpha) -> Tensor:
+        return torch.as_tensor(alpha, dtype=self.mean.dtype, device=self.mean.device).reshape(
+            -1, 1, 1
+        )
+
+    def _wide(self, sigma) -> Tensor:
+        """A noise level, zero for no noise, or one per point, as a tensor (1 or B, 1, 1)."""
         level = torch.as_tensor(sigma, dtype=self.mean.dtype, device=self.mean.device)
         if level.dim() > 1 or (readable(level) and not (level >= 0).all()):
             raise ValueError(
                 f"sigma: got {sigma!r}, expected a number, or one per point, 0 or more"
             )
-        return level
+        return level.reshape(-1, 1, 1)
 
 
 def _count(n: int) -> Tensor:

@@ -6,6 +6,7 @@ import re
 import shutil
 
 import pytest
+from formulas import typeset
 from places import BOOK
 from print_book import print_book
 from pypdf import PdfReader
@@ -15,7 +16,6 @@ HEAD = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset=
 <link rel="canonical" href="https://example.org/small/{name}.html" />
 <link rel="stylesheet" type="text/css" href="{up}_static/course.css" />
 <link rel="stylesheet" type="text/css" href="{up}_static/print.css" media="print" />
-<script>window.MathJax = {{"options": {{"enableMenu": false}}}}</script>
 <script defer="defer" src="{up}_static/print.js"></script></head>
 <body><aside>beside the article</aside><article class="bd-article">{body}</article></body></html>"""
 PIXEL = (
@@ -26,13 +26,14 @@ INDEX = """<section id="small"><h1>A small book<a class="headerlink" href="#smal
 <p class="opening">Of two chapters.</p><p>The preface.</p></section>"""
 FIRST = f"""<section id="first"><h1>1. First</h1><p>To <a href="deep/second.html#same">there</a>,
 to <a href="deep/second.html">its page</a>, to <a href="_sources/first.ipynb">a file</a>.</p>
-<section id="same"><h2>Of <span class="math">\\(q\\)</span></h2><p id="p0">{"word " * 1500}</p>
+<section id="same"><h2>Of <span class="math">{typeset("q", False)}</span></h2>
+<p id="p0">{"word " * 1500}</p>
 <section id="fig-a"><div class="dgm-figure"><div class="dgm-still"><img src="{PIXEL}" alt="a"
 width="300" height="200"><p>A still picture.</p></div><div class="dgm-live">alive</div>
 <script type="application/json">"data"</script></div></section></section></section>"""
 SECOND = f"""<section id="second"><h1>2. Second</h1><details class="hide"><summary>
 <p class="collapsed">Show the solution</p><p class="expanded">Hide the solution</p></summary>
-<p>Folded away.</p></details> <div class="math">\\[{"1 + " * 80}x\\]</div>
+<p>Folded away.</p></details> <div class="math">{typeset("1 + " * 80 + "x", True)}</div>
 <section id="same"><h2>The same name</h2><svg width="9" height="9"><defs><path id="d" d="M0 0H9"/>
 </defs><use href="#d"/></svg></section></section>"""
 TOC = """root: index

@@ -9,6 +9,7 @@ from places import ROOT
 
 from dgm import data, toys
 from dgm.evaluate import RBMPath, ais
+from dgm.protocols import given
 from dgm.reproduce import EXPERIMENTS, Study, energies, load
 from dgm.reproduce.recipe import ABOUT
 from dgm.reproduce.records import KEPT, read_models, unpacked
@@ -136,7 +137,7 @@ def test_a_kept_model_is_loaded_without_data_as_float32(monkeypatch, run):
     assert torch.equal(torch.get_rng_state(), before)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     if hasattr(model, "sample"):
-        made = model.sample(3)
+        made = model.sample(3, **given(model, torch.arange(3)))
     elif hasattr(model, "score"):
         made = model.denoise(torch.zeros(3, *model.shape), 0.5)
     elif hasattr(model, "energy"):

@@ -6,6 +6,7 @@ The site must be built before (see conftest.py); `make test` does both.
 from __future__ import annotations
 
 import functools
+import gzip
 import itertools
 import re
 from dataclasses import dataclass
@@ -56,6 +57,21 @@ def addresses(path: Path) -> list[tuple[str, bool]]:
     for link in soup(path).find_all("link", href=True):
         found.append((link["href"], bool(set(link.get("rel", [])) & set(loaded))))
     return found
+
+
+@every_page
+def test_formulas_are_there_before_any_script_runs(site, page):
+    formulas = soup(site / page).select(".math")
+    assert [formula for formula in formulas if not formula.select_one("mjx-container > svg")] == []
+
+
+@every_page
+def test_a_page_is_light(site, page):
+    """With all that it loads but pictures, which wait until they are looked at: compressed."""
+    loads = {unquote(urlsplit(a).path) for a, loaded in addresses(site / page) if loaded}
+    files = {(site / page).parent / path for path in loads if path.endswith((".css", ".js"))}
+    weight = sum(len(gzip.compress(path.read_bytes())) for path in {site / page, *files})
+    assert weight < 1.05e6, f"{weight / 1e6:.2f} MB"
 
 
 @every_page
@@ -178,7 +194,6 @@ def visit(browser, url: str, look: bool = True) -> Visit:
     tab.on("response", lambda r: failed.append(r.url) if r.status >= 400 else None)
     tab.on("request", lambda r: foreign.append(r.url) if is_foreign(r.url, url) else None)
     tab.goto(url, wait_until="load")
-    tab.evaluate("() => window.MathJax?.startup?.promise")
     desk = tab.evaluate(PROBE)
     focus, dark, phone, figures, paper = {}, {}, {}, {}, []
     if look:
@@ -388,7 +403,6 @@ def test_figures_of_the_built_book_answer(browser, address):
     """Drag, keys and touch change the decoded image; the slider changes the picture."""
     tab = browser.new_page(has_touch=True, viewport=DESK)
     tab.goto(f"{address}/02-autoencoders.html")
-    tab.evaluate("() => window.MathJax?.startup?.promise")  # formulas move what is below them
     plane, image = (tab.locator("#fig-dead-map canvas").nth(i) for i in (0, 1))
     plane.scroll_into_view_if_needed()
     box = plane.bounding_box()

@@ -54,6 +54,8 @@ ASKED = {
     "score_matching": ("EnergyNetwork.mlp", objectives.score_matching),
     "sliced_score_matching": ("EnergyNetwork.mlp", objectives.sliced_score_matching),
     "denoising_score_matching": ("EnergyNetwork.mlp", objectives.denoising_score_matching),
+    "diffusion_bound": ("Diffusion.mlp", objectives.diffusion_bound),
+    "ode_log_prob": ("Diffusion.mlp", partial(evaluate.ode_log_prob, steps=1, probes=1)),
     "log_density": ("EnergyNetwork.mlp", energies.log_density),
     "score": ("EnergyNetwork.mlp", energies.score),
     **{

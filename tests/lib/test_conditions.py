@@ -45,6 +45,9 @@ def methods(model):
     if isinstance(model, models.Generator):
         yield "forward", lambda y: model(torch.zeros(N, model.latent), y)
         yield "rsample", lambda y: model.rsample(N, y)
+    if isinstance(model, models.Diffusion):
+        for what in ("denoise", "score", "velocity"):
+            yield what, lambda y, what=what: getattr(model, what)(x, 0.5, y)
     if isinstance(model, models.Critic):
         yield "forward", lambda y: model(x, y)
     else:
@@ -65,6 +68,8 @@ def askers(name, model):
         functions += [partial(evaluate.importance_weighted, k=3)]
     if isinstance(model, Tractable):
         functions += [objectives.log_likelihood, evaluate.mean_log_prob]
+    if isinstance(model, models.Diffusion):
+        functions += [partial(objectives.denoising, drop_label=0.0), objectives.diffusion_bound]
     if isinstance(model, models.MADE):
         functions += [objectives.order_agnostic]
     if isinstance(model, models.Critic):
@@ -113,16 +118,19 @@ def test_a_model_with_classes_takes_their_labels_and_no_others(name):
     check_data(model, binary(), Y)
     asked = [*methods(model), *askers(name, model)]
     assert len(asked) >= 2
+    least = -1 if isinstance(model, models.Diffusion) else 0  # -1 asks it for any class
     for _, f in asked:
         expected = seeded(f, Y)
         for integers in (torch.uint8, torch.int32):
             assert the_same(seeded(f, Y.to(integers)), expected)
-        for y, message in (*wrong(Y), *misshapen(Y)):
+        for y, message in (*wrong(Y, least), *misshapen(Y)):
             with pytest.raises(ValueError, match=f"^y: {message}"):
                 f(y)
     for what, f in asked:
         if (what, type(model)) != ("sample", models.M2):  # which draws them
-            with pytest.raises(ValueError, match="^y: got None, expected labels.* from 0 to 9"):
+            with pytest.raises(
+                ValueError, match="^y: got None, expected labels.* from (0|-1) to 9"
+            ):
                 f(None)
 
 

@@ -11,7 +11,15 @@ from torch.distributions.constraints import Constraint
 
 from dgm import models, protocols
 from dgm.checks import check_data
-from dgm.protocols import Energy, Generative, LatentVariable, SemiSupervised, Tractable, given
+from dgm.protocols import (
+    Denoiser,
+    Energy,
+    Generative,
+    LatentVariable,
+    SemiSupervised,
+    Tractable,
+    given,
+)
 from dgm.train import History, gradient_step, load_checkpoint, save_checkpoint
 
 PROTOCOLS = {p for p in vars(protocols).values() if getattr(p, "_is_runtime_protocol", False)}
@@ -85,6 +93,9 @@ def said(model, x, y, z):
         answers["forward"] = model(z, **given(model, y if y is None else y.expand(z.shape[:-1])))
     if isinstance(model, models.Critic):
         answers["forward"] = model(x, **condition)
+    if isinstance(model, Denoiser):
+        for what in ("denoise", "score", "velocity"):
+            answers[what] = getattr(model, what)(x, 0.5, **condition)
     if isinstance(model, models.ScoreNetwork):
         answers |= {"score": model.score(x, 0.5), "denoise": model.denoise(x, 0.5)}
     return answers
@@ -164,7 +175,7 @@ def test_what_it_says_has_one_answer_for_each_example(name, shape):
     model, x, y = made(name, shape)
     z = codes(model, x, y, N)
     sizes = {"classify": (CLASSES,), "encode": (2,), "decode": shape, "forward": shape}
-    sizes |= {"score": shape, "denoise": shape}
+    sizes |= {"score": shape, "denoise": shape, "velocity": shape}
     if isinstance(model, models.Critic):
         sizes["forward"] = ()
     answers = said(model, x, y, z)

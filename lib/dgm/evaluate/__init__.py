@@ -3,7 +3,8 @@
 `representation` asks a model about given examples: codes, reconstructions, log-likelihoods.
 `likelihood` estimates what a latent-variable model says about data, and takes its bound apart.
 `partition` counts: log Z of an energy, and log p(x) of a decoder without its encoder, by annealed
-importance sampling along a path of `paths`. `plane` compares densities of the plane on a grid.
+importance sampling along a path of `paths`. `ode` is the likelihood of a denoiser as a flow.
+`plane` compares densities of the plane on a grid.
 `samples` needs draws alone, as there are of every generative model, implicit ones included,
 if need be in the features of a `classifier` of our own.
 """
@@ -17,6 +18,7 @@ from .likelihood import (
     importance_weighted,
     rate_distortion,
 )
+from .ode import hutchinson, ode_log_prob
 from .partition import AnnealingPath, Sandwich, ais, reverse_ais, sandwich
 from .paths import DecoderPath, RBMPath
 from .plane import grid_kl
@@ -58,6 +60,7 @@ __all__ = [
     "frechet_distance",
     "good_share",
     "grid_kl",
+    "hutchinson",
     "importance_weighted",
     "knn",
     "linear_probe",
@@ -70,6 +73,7 @@ __all__ = [
     "modes_covered",
     "nearest_distance",
     "nearest_neighbours",
+    "ode_log_prob",
     "principal_angles",
     "rate_distortion",
     "reconstruction_error",

@@ -9,6 +9,7 @@ from ._from_architecture import FromArchitecture
 from .autoencoder import Autoencoder
 from .autoregressive import FVSBN, LSTM, MADE, NADE, GatedPixelCNN, PixelCNN, Transformer
 from .conditional import ConditionalVAE
+from .diffusion import Diffusion
 from .energy import EnergyNetwork
 from .flows import Dequantised, Flow
 from .gan import Critic, Generator
@@ -36,6 +37,7 @@ __all__ = [
     "ConditionalVAE",
     "Critic",
     "Dequantised",
+    "Diffusion",
     "EnergyNetwork",
     "Flow",
     "FromArchitecture",

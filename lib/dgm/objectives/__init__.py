@@ -18,6 +18,7 @@ from .adversarial import (
 )
 from .bounds import dreg, elbo, free_bits, iwae
 from .contrastive import contrastive_divergence, noise_contrastive
+from .denoising import denoising, diffusion_bound, iid, importance, stratified
 from .divergences import kl, kl_per_coordinate
 from .fisher import fisher
 from .likelihood import grid_likelihood, log_likelihood, order_agnostic, reconstruction
@@ -35,7 +36,9 @@ __all__ = [
     "critic_hinge",
     "critic_logistic",
     "critic_wasserstein",
+    "denoising",
     "denoising_score_matching",
+    "diffusion_bound",
     "dreg",
     "elbo",
     "fisher",
@@ -45,6 +48,8 @@ __all__ = [
     "generator_saturating",
     "gradient_penalty",
     "grid_likelihood",
+    "iid",
+    "importance",
     "iwae",
     "kl",
     "kl_per_coordinate",
@@ -58,5 +63,6 @@ __all__ = [
     "reconstruction",
     "score_matching",
     "sliced_score_matching",
+    "stratified",
     "unlabelled_bound",
 ]

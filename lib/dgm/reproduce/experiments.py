@@ -11,6 +11,7 @@ from ..train import rank, world_size
 from .at_scale import AT_SCALE
 from .bits import BITS
 from .comparison import COMPARISONS
+from .diffusion import DIFFUSION
 from .digits import DIGITS, ORDERS
 from .energies import ENERGIES
 from .flows import FLOWS
@@ -57,6 +58,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **FLOWS,
     **ENERGIES,
     **SIX_WAYS,
+    **DIFFUSION,
     **COMPARISONS,
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,

@@ -110,7 +110,7 @@ class Recipe:
 
     def untrained(self, shape: tuple[int, ...], setting: None = None) -> nn.Module:
         """A model of the form that is kept."""
-        return self.step(shape, lambda t: 1e-3).model
+        return learned(self.step(shape, lambda t: 1e-3))
 
     def run(
         self, plan: dict, folder: Path, distributed: bool = False
@@ -124,10 +124,11 @@ class Recipe:
             **{key: getattr(self, key) for key in ABOUT},
             "shape": [*dataset.shape],
             "images": plan["images"],
-            **self.measure(step.model, dataset, plan["images"]),
+            **self.measure(learned(step), dataset, plan["images"]),
             "batch_size": size,
             "epochs": round(updates / len(dataset.train.batches(size)), 3),
             **spent(history),
+            **curve(history),
             "measuring_seconds": lap(),
             "seed": SEED,
         }
@@ -135,7 +136,7 @@ class Recipe:
             record["other_seeds"] = [
                 self.figure(plan, folder, seed) for seed in range(SEED + 1, SEED + self.seeds)
             ]
-        return record, {"model": step.model}
+        return record, {"model": learned(step)}
 
     def train(
         self, plan: dict, checkpoint: Path, seed: int = SEED, distributed: bool = False
@@ -147,13 +148,13 @@ class Recipe:
         step = self.start(dataset, rate, seed)
         options = {"checkpoint": checkpoint, "distributed": distributed}
         history = train_rounds(step, batches, updates, rounds, **options)
-        round_weights(step.model)
+        round_weights(learned(step))
         return step, history
 
     def figure(self, plan: dict, folder: Path, seed: int) -> float:
         """That of a model which was trained alike from another seed."""
         step, _ = self.train(plan, folder / f"seed {seed}.pt", seed)
-        return self.measure(step.model, data.load(self.dataset), plan["images"])["figure"]
+        return self.measure(learned(step), data.load(self.dataset), plan["images"])["figure"]
 
     def measure(self, model: nn.Module, dataset: data.Dataset, images: int) -> dict:
         """What the recipe says of a trained model, with the same draws each time."""
@@ -163,3 +164,15 @@ class Recipe:
     def summary(self, record: dict) -> str:
         """The figure, in one line."""
         return "{name}: {figure:.2f} ± {standard_error:.2f} {unit}".format(**record)
+
+
+def learned(step: Step) -> nn.Module:
+    """What is measured and kept: the average of the model, where the step keeps one."""
+    average = getattr(step, "average", None)
+    return step.model if average is None else average
+
+
+def curve(history: History) -> dict:
+    """The objective in each round, of a step that has one."""
+    values = history.metrics.get("objective")
+    return {"objective": [float(f"{value:.5g}") for value in values]} if values else {}

@@ -13,7 +13,7 @@ from .em import em_step
 from .learner import Learner
 from .loop import History, fit
 from .randomness import own_random_state
-from .schedules import linear_warmup
+from .schedules import linear_warmup, rising_average
 from .steps import Step, gradient_step
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "load_checkpoint",
     "own_random_state",
     "rank",
+    "rising_average",
     "save_checkpoint",
     "world_size",
 ]

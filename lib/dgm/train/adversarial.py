@@ -140,7 +140,7 @@ class adversarial_step(Step):
             metrics["generator"] = generator.gradient(self._generator_value(*part))
             norms["generator"] = generator.update()
         for name, player in self.players.items():
-            player.advance()
+            player.advance(self.t)
             if norms[name] is not None:
                 metrics[f"{name}_gradient_norm"] = norms[name]
         self.t += 1

@@ -31,7 +31,8 @@ class Learner:
             every step.
         clip: the largest norm of the whole gradient; a longer one is shortened to it.
         ema: keep `average`, a copy of the module that follows it slowly,
-            average <- ema * average + (1 - ema) * theta, and starts at the first theta.
+            average <- ema * average + (1 - ema) * theta, and starts at the first theta; a number,
+            or a function of the number of steps done.
         arguments: what an error calls module and optimiser.
 
     Attributes:
@@ -57,12 +58,12 @@ class Learner:
         optimizer: MakeOptimizer,
         lr_schedule: MakeScheduler | None = None,
         clip: float | None = None,
-        ema: float | None = None,
+        ema: float | Callable[[int], float] | None = None,
         arguments: tuple[str, str] = ("model", "optimizer"),
     ):
         if clip is not None and not clip > 0:
             raise ValueError(f"clip: got {clip}, expected a positive norm")
-        if ema is not None and not 0 <= ema < 1:
+        if ema is not None and not callable(ema) and not 0 <= ema < 1:
             raise ValueError(f"ema: got {ema}, expected at least 0 and less than 1")
         self.module, self.clip, self.ema = module, clip, ema
         self.parameters = list(module.parameters())
@@ -99,12 +100,13 @@ class Learner:
         self.optimizer.step()
         return norm
 
-    def advance(self) -> None:
-        """At the end of a step: the learning rate goes on, the average follows."""
+    def advance(self, t: int) -> None:
+        """At the end of a step, after t others: the learning rate goes on, the average follows."""
         if self.scheduler is not None:
             self.scheduler.step()
         if self.average is not None:
-            update_average(self.average, self.module, self.ema)
+            ema = self.ema(t) if callable(self.ema) else self.ema
+            update_average(self.average, self.module, ema)
 
     @property
     def device(self) -> torch.device:

@@ -23,3 +23,16 @@ def linear_warmup(t: int, steps: int) -> float:
     if not steps > 0:
         raise ValueError(f"steps: got {steps}, expected a positive number")
     return min(1.0, t / steps)
+
+
+def rising_average(t: int, ema: float) -> float:
+    """The weight of the old average after t updates, min(ema, (1 + t) / (10 + t)).
+
+    An average that starts at the first parameters and looks back over more updates than there have
+    been is mostly made of those first ones. This one forgets them, and looks back further the
+    longer the run: `gradient_step(model, objective, ema=partial(rising_average, ema=0.999))`.
+
+    >>> [round(rising_average(t, ema=0.999), 3) for t in (0, 90, 100_000)]
+    [0.1, 0.91, 0.999]
+    """
+    return min(ema, (1 + t) / (10 + t))

@@ -77,7 +77,8 @@ class gradient_step(Step):
             every update: `partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=updates)`.
         clip: the largest norm of the whole gradient; a longer one is shortened to it.
         ema: keep `step.average`, a copy of the model that follows it slowly,
-            average <- ema * average + (1 - ema) * theta, and starts at the first theta.
+            average <- ema * average + (1 - ema) * theta, and starts at the first theta; a number,
+            or a function of the number of updates done, `partial(rising_average, ema=0.999)`.
         precision: "float32", or "bf16", in which matrix products and convolutions are computed
             with 8 bits of mantissa (torch's autocast; parameters, sums over pixels and the
             optimiser stay float32). It pays for convolutions and attention on a GPU.
@@ -114,7 +115,7 @@ class gradient_step(Step):
         optimizer: MakeOptimizer | None = None,
         lr_schedule: MakeScheduler | None = None,
         clip: float | None = None,
-        ema: float | None = None,
+        ema: float | Callable[[int], float] | None = None,
         precision: str = "float32",
         schedules: Mapping[str, Callable[[int], float]] | None = None,
     ):
@@ -135,7 +136,7 @@ class gradient_step(Step):
         norm = self.learner.update()
         if norm is not None:
             metrics["gradient_norm"] = norm
-        self.learner.advance()
+        self.learner.advance(self.t)
         self.t += 1
         return metrics
 
