@@ -94,6 +94,15 @@ def mend_tables(app: Sphinx, page: str, template: str, context: dict, doctree) -
         context["body"] = without_empty_headers(context["body"])
 
 
+# a page on disk may not read others, from which search takes a few words around what it found
+NO_WORDS = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
+
+
+def search_on_disk(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
+    if page == "search":
+        app.add_js_file(None, body=NO_WORDS)
+
+
 # ---------------------------------------------------------------- assets and widgets
 
 
@@ -201,6 +210,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("doctree-resolved", keep_together)
     app.connect("html-page-context", describe, priority=400)  # before sphinxext.opengraph
     app.connect("html-page-context", title_root, priority=600)  # after it
+    app.connect("html-page-context", search_on_disk)
     app.connect("html-page-context", mend_tables)
     app.connect("build-finished", lighten)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -33,6 +33,7 @@ PROBE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
 FIGURES = (Path(__file__).parent / "figures.js").read_text(encoding="utf-8")
 ON_PAPER = (Path(__file__).parent / "paper.js").read_text(encoding="utf-8")
 PHONE = {"width": 390, "height": 844}
+NARROW = {"width": 320, "height": 700}
 TABLET = {"width": 768, "height": 1024}
 DESK = {"width": 1280, "height": 900}
 PAPER = {"width": 650, "height": 900}  # between the margins of A4
@@ -221,6 +222,8 @@ def visit(browser, url: str, look: bool = True) -> Visit:
         tab.set_viewport_size(PHONE)
         tab.evaluate(SETTLED)
         phone = tab.evaluate(PROBE)
+        tab.set_viewport_size(NARROW)
+        phone["narrow"] = tab.evaluate("document.documentElement.scrollWidth")
         figures = look_at_figures(tab)
         paper = look_at_paper(tab)
         rules = look_at_rules(tab)
@@ -399,7 +402,9 @@ def test_images_keep_their_shape(browser, address, page):
 
 @every_page
 def test_no_sideways_scrolling_on_a_phone(browser, address, page):
-    assert visit(browser, f"{address}/{page}").phone["width"] <= PHONE["width"]
+    phone = visit(browser, f"{address}/{page}").phone
+    assert phone["width"] <= PHONE["width"]
+    assert phone["narrow"] <= NARROW["width"]
 
 
 @every_page
@@ -468,6 +473,16 @@ def test_search_finds_a_page(browser, address):
     tab = browser.new_page()
     tab.goto(f"{address}/search.html?q=autoencoder")
     tab.wait_for_selector("#search-results li a")
+    tab.close()
+
+
+def test_search_works_from_disk(browser, site):
+    tab, messages = browser.new_page(), []
+    tab.on("console", lambda m: messages.append(m.text) if m.type == "error" else None)
+    tab.goto(f"{(site / 'search.html').as_uri()}?q=flow")
+    tab.wait_for_selector("#search-summary:has-text('found')")
+    assert tab.locator("#search-results li").count() > 5
+    assert messages == []
     tab.close()
 
 
