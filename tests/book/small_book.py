@@ -29,6 +29,8 @@ def build(
     settings = {
         "extensions": [parser, *extensions],
         "myst_enable_extensions": ["colon_fence", "dollarmath"],
+        # Sphinx's default is one dictionary for all builds of a process, which parsers write into
+        "source_suffix": {".md": "markdown" if parser == "myst_parser" else "myst-nb"},
     }
     if parser == "myst_nb":
         settings["nb_execution_mode"] = "off"

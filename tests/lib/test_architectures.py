@@ -31,8 +31,9 @@ PAIRS = [
 
 # the models that are made of networks, with and without classes
 MODELS = {name.replace(".mlp", ""): entry for name, entry in EVERY.items() if ".mlp" in name}
-# (the perceptron of a score network, which is told the noise level, is its own)
-MODELS = {k: entry for k, entry in MODELS.items() if "," not in k and k != "ScoreNetwork"}
+# (networks that are told the noise level are their own)
+TOLD = ("ScoreNetwork", "Diffusion", "Diffusion given y")
+MODELS = {k: entry for k, entry in MODELS.items() if "," not in k and k not in TOLD}
 
 
 @pytest.fixture(autouse=True)

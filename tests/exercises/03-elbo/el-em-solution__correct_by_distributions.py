@@ -1,3 +1,6 @@
+from torch.distributions import Independent
+
+
 def e_step(x, weights, means):
     log_joint = weights.log() + Independent(Bernoulli(means), 1).log_prob(x[:, None])  # (N, K)
     return (log_joint - log_joint.logsumexp(1, keepdim=True)).exp()
