@@ -252,7 +252,8 @@ def look_at_paper(tab) -> list:
 
 
 # boxes have been told of their new size
-SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+SETTLED = """() => new Promise((done) =>
+  setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(done)), 200))"""
 
 # What is within is MathJax's, Pygments' or a curve; a tenth of the nodes is left, and of the time
 LESS = """() => {
@@ -269,6 +270,7 @@ LESS = """() => {
 # Contrast is measured by our own probe, in both themes.
 RULES = """async () => {
   const options = { resultTypes: ["violations"], rules: { "color-contrast": { enabled: false } } };
+  options.preload = false; // it would ask for style sheets that others import, at wrong addresses
   const { violations } = await axe.run(document, options);
   return violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
     .flatMap(({ id, nodes }) => nodes.map(({ target }) => `${id}: ${target.join(" ")}`));
@@ -288,7 +290,11 @@ def look_at_rules(tab) -> dict:
         tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
         tab.set_viewport_size(size)
         tab.evaluate(SETTLED)
-        found[theme, size["width"]] = tab.evaluate(RULES)
+        for _ in range(3):  # on a busy machine boxes may hear of their new size a moment later
+            found[theme, size["width"]] = tab.evaluate(RULES)
+            if not found[theme, size["width"]]:
+                break
+            tab.wait_for_timeout(500)
     return found
 
 
