@@ -486,7 +486,7 @@ def test_search_works_from_disk(browser, site):
     tab, messages = browser.new_page(), []
     tab.on("console", lambda m: messages.append(m.text) if m.type == "error" else None)
     tab.goto(f"{(site / 'search.html').as_uri()}?q=flow")
-    tab.wait_for_selector("#search-summary:has-text('found')")
+    tab.wait_for_selector(".search-summary:has-text('found')")
     assert tab.locator("#search-results li").count() > 5
     assert messages == []
     tab.close()
