@@ -11,6 +11,7 @@ Models stay where you put them; `.to(dgm.device())` puts them where the data are
 from . import (
     architectures,
     checks,
+    coding,
     conditioned,
     data,
     denoisers,
@@ -36,6 +37,7 @@ from ._device import device
 __all__ = [
     "architectures",
     "checks",
+    "coding",
     "conditioned",
     "data",
     "denoisers",

@@ -17,7 +17,7 @@ from torch.distributions import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dgm import checks, energies, evaluate, heads, models, objectives, samplers
+from dgm import checks, coding, energies, evaluate, heads, models, objectives, samplers
 from dgm.train import adversarial_step, em_step, fit, gradient_step
 
 pytestmark = pytest.mark.usefixtures("cpu")
@@ -80,6 +80,11 @@ ASKED = {
         lambda m, x, y: evaluate.reconstruction_error(m, x),
     ),
     "mean_log_prob": ("MADE", evaluate.mean_log_prob),
+    "encode, MADE": ("MADE", coding.encode),
+    "encode_bits_back": (
+        "VAE.mlp",
+        lambda m, x, y: coding.encode_bits_back(m, x, 1 << 999, y),
+    ),
     "fit": ("VAE.mlp", lambda m, x, y: fit(gradient_step(m, objectives.elbo), [(x,)], 1)),
     "fit, EM": ("PPCA", lambda m, x, y: fit(em_step(m), [(x,)], 1)),
 }
