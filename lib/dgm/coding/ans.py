@@ -71,7 +71,7 @@ def push(state: int, symbol: int, f: Sequence[int]) -> int:
 
     >>> state = push(push(1000, 2, [4, 3, 1]), 0, [4, 3, 1])
     >>> state, pop(state, [4, 3, 1])
-    (16015, (8007, 0))
+    (16011, (8007, 0))
     """
     if state < 0:
         raise ValueError(f"state: got {state}, expected an integer of at least 0")

@@ -6,11 +6,20 @@
 importance sampling along a path of `paths`. `ode` is the likelihood of a denoiser as a flow.
 `plane` compares densities of the plane on a grid.
 `samples` needs draws alone, as there are of every generative model, implicit ones included,
-if need be in the features of a `classifier` of our own.
+if need be in the features of a `classifier` of our own. So do `neighbours` (precision, recall,
+density, coverage), `two_sample` (tests), `memory` (copies) and `diversity`.
+`compare` says whether a difference of two models is one, `resampling` how far a number is off.
 """
 
 from ..models.codes import encode
-from .classifier import Classifier, train_classifier
+from .classifier import (
+    Classifier,
+    ConditionalAccuracy,
+    conditional_accuracy,
+    train_classifier,
+)
+from .compare import Paired, Spread, holm, paired, seed_interval, sign_flip, two_way
+from .diversity import class_score, vendi
 from .likelihood import (
     AggregatePosterior,
     active_units,
@@ -18,6 +27,8 @@ from .likelihood import (
     importance_weighted,
     rate_distortion,
 )
+from .memory import Birthday, birthday, copying_by_cell
+from .neighbours import PRDC, expected_coverage, prdc
 from .ode import hutchinson, ode_log_prob
 from .partition import AnnealingPath, Sandwich, ais, reverse_ais, sandwich
 from .paths import DecoderPath, RBMPath
@@ -33,35 +44,57 @@ from .representation import (
     principal_angles,
     reconstruction_error,
 )
+from .resampling import by_halves
 from .samples import (
     copying,
+    expected_frechet,
     frechet_distance,
+    frechet_limit,
     good_share,
+    kid,
     log_density_ratio,
     mmd,
     mmd_test,
     mode_counts,
     modes_covered,
 )
+from .two_sample import TwoSample, classifier_test, neighbour_test
 
 __all__ = [
     "AggregatePosterior",
     "AnnealingPath",
+    "Birthday",
     "Classifier",
+    "ConditionalAccuracy",
     "DecoderPath",
+    "PRDC",
+    "Paired",
     "RBMPath",
     "Sandwich",
+    "Spread",
+    "TwoSample",
     "active_units",
     "aggregate_posterior",
     "ais",
+    "birthday",
     "bits_per_dimension",
+    "by_halves",
+    "class_score",
+    "classifier_test",
+    "conditional_accuracy",
     "copying",
+    "copying_by_cell",
     "encode",
+    "expected_coverage",
+    "expected_frechet",
     "frechet_distance",
+    "frechet_limit",
     "good_share",
     "grid_kl",
+    "holm",
     "hutchinson",
     "importance_weighted",
+    "kid",
     "knn",
     "linear_probe",
     "log_density_ratio",
@@ -73,11 +106,18 @@ __all__ = [
     "modes_covered",
     "nearest_distance",
     "nearest_neighbours",
+    "neighbour_test",
     "ode_log_prob",
+    "paired",
+    "prdc",
     "principal_angles",
     "rate_distortion",
     "reconstruction_error",
     "reverse_ais",
     "sandwich",
+    "seed_interval",
+    "sign_flip",
     "train_classifier",
+    "two_way",
+    "vendi",
 ]

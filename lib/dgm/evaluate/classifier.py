@@ -1,14 +1,16 @@
 """A small classifier of the data at hand, whose features are a space to compare images in."""
 
 import math
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from ..architectures import Convolution
-from ..checks import integer
-from ..data import Dataset
+from ..checks import check_integers, check_range, integer
+from ..data import Dataset, Split
 from ..labels import known
 from ..train import fit, gradient_step, own_random_state
 
@@ -76,3 +78,69 @@ def train_classifier(data: Dataset, updates: int = 500, seed: int = 0) -> Classi
     if history.interrupted:
         raise KeyboardInterrupt
     return classifier.requires_grad_(False)
+
+
+class ConditionalAccuracy(NamedTuple):
+    """Of a classifier that learned from samples, on test data; and of one that learned from data.
+
+    Attributes:
+        accuracy, error: the share of test images that it gets right, and its standard error.
+        real: the share that a classifier gets right which learned from as many training images.
+    """
+
+    accuracy: float
+    error: float
+    real: float
+
+
+def conditional_accuracy(
+    samples: Tensor, y: Tensor, data: Dataset, updates: int = 500, seed: int = 0
+) -> ConditionalAccuracy:
+    """Whether a classifier learns from samples of given classes what it would learn from data.
+
+    To be as good on test images it needs samples that look like their class *and* differ as the
+    images of that class do; a score of the samples by a classifier of real images asks for the
+    first only. It says nothing of a model without classes, nor whether samples are copies.
+
+    Args:
+        samples: (N, C, H, W) in [0, 1]; they are rounded to the data's grey levels, and what is
+            outside is cut off.
+        y: (N,), the class that each was drawn for.
+        data: on whose test half both classifiers are asked.
+        updates, seed: of `train_classifier`.
+
+    Returns:
+        `ConditionalAccuracy`. The yardstick learned from the first N training images with a label,
+        or from all if there are fewer.
+
+    Raises:
+        ValueError: samples are no images of the data's shape, y are no labels of them, or no test
+            image has a label.
+
+    Source: Ravuri and Vinyals (2019), arXiv:1905.10887, Classification accuracy score for
+    conditional generative models.
+    """
+    if samples.shape[1:] != data.shape or len(samples) == 0:
+        raise ValueError(
+            f"samples: got shape {tuple(samples.shape)}, expected (N, "
+            f"{', '.join(map(str, data.shape))}), N at least 1"
+        )
+    check_integers(y, samples.shape[:1])
+    check_range(y, len(data.classes))
+    device, top = data.train.x.device, data.levels - 1
+    grey = (samples.detach().clamp(0, 1) * top).round().to(torch.uint8)
+    drawn = Split(grey.to(device), y.long().to(device), data.levels)
+    train, test = known(data.train), known(data.test)
+    as_many = train.select(torch.arange(min(len(samples), len(train)), device=device))
+    accuracy, real = (
+        (
+            train_classifier(replace(data, train=split), updates, seed)(test.images).argmax(1)
+            == test.y
+        )
+        .double()
+        .mean()
+        .item()
+        for split in (drawn, as_many)
+    )
+    error = (accuracy * (1 - accuracy) / len(test)) ** 0.5
+    return ConditionalAccuracy(accuracy, error, real)

@@ -1,7 +1,7 @@
 """Evaluation from samples alone: what can be said of a model that has no density.
 
     on a known mixture         mode_counts, modes_covered, good_share
-    in a feature space         frechet_distance (features: `classifier`)
+    in a feature space         frechet_distance, frechet_limit, kid (features: `classifier`)
     two samples, one distribution?      mmd, mmd_test
     with a critic              log_density_ratio
     against the training set   nearest_neighbours (of `representation`), copying
@@ -9,14 +9,17 @@
 Samples are (N, *event) and flattened where vectors are needed.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import MixtureSameFamily
 
-from ..checks import check_examples, check_finite, one_each
+from ..checks import check_examples, check_finite, integer, one_each
 from ..data import in_batches
 from ..protocols import given
 from .representation import nearest_distance
+from .resampling import by_halves
 
 
 @torch.no_grad()
@@ -121,11 +124,89 @@ def frechet_distance(a: Tensor, b: Tensor, resamples: int = 100) -> tuple[float,
     >>> round(value, 3)
     25.0
     """
-    a, b = _vectors(a, b)
+    a, b = vectors(a, b)
     if resamples < 2:
         raise ValueError(f"resamples: got {resamples}, expected at least 2")
     bootstrap = torch.stack([_frechet(_resample(a), _resample(b)) for _ in range(resamples)])
     return _frechet(a, b).item(), bootstrap.std().item()
+
+
+def expected_frechet(x: Tensor, n: int, m: int) -> float:
+    r"""The Fréchet distance of n and m examples of one normal distribution, on average:
+
+    $$\frac12 \Big(\frac1n + \frac1m\Big) \Big(\frac52 \operatorname{tr} \Sigma +
+      \sum_{ij} \frac{\lambda_i \lambda_j}{\lambda_i + \lambda_j}\Big), $$
+
+    $\lambda$ the eigenvalues of the covariance $\Sigma$; for $\Sigma = I$ in D dimensions and n = m
+    it is $D (D + 5) / (2 n)$. This is what a perfect model has, up to terms of order $1 / n^2$ and
+    as far as its features are normal: the yardstick of `frechet_distance`.
+
+    Args:
+        x: (N, F), whose covariance is taken: features of data.
+        n, m: how many examples are compared.
+
+    Raises:
+        ValueError: x are fewer than two examples or not finite; n or m is no positive integer.
+
+    >>> x = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]) * 0.75**0.5
+    >>> expected_frechet(x, 100, 100)
+    0.07
+    """
+    n, m = integer("n", n), integer("m", m)
+    x, _ = vectors(x, x, ("x", "x"))
+    values = torch.linalg.eigvalsh(x.T.cov().reshape(x.shape[1], -1))
+    values = values[values > 1e-12 * values.max()]  # of rounding; zeros add nothing
+    pairs = values[:, None] * values / (values[:, None] + values)
+    return float((1 / n + 1 / m) / 2 * (2.5 * values.sum() + pairs.sum()))
+
+
+def frechet_limit(
+    a: Tensor, b: Tensor, parts: Sequence[int] = (1, 2, 4), splits: int = 20
+) -> tuple[float, float]:
+    r"""The squared Fréchet distance that infinite samples would have, extrapolated.
+
+    The bias of `frechet_distance` is of order $1 / N$: divided into p parts, the samples have p
+    times as much of it. The distances, averaged over the parts, are a line in p, whose value at
+    p = 0 is the estimate. Where the distances of models are compared, the order of the limits is
+    the order of the models, which that of the distances at one N need not be.
+
+    Args:
+        a, b: (N, F) and (M, F), in random order. N / p larger than F, please: below, terms of
+            higher order bend the line.
+        parts: the numbers p, two different ones at least.
+        splits: of `by_halves`, which the error is from.
+
+    Returns:
+        ($d^2$, standard error), in squared units of the features. Of equal distributions it may be
+        negative.
+
+    Raises:
+        ValueError: samples of different numbers of features, or values that are not finite; no two
+            different numbers of parts, or too many for two examples in each part of each half.
+
+    Source: Chong and Forsyth (2020), arXiv:1911.07023, Effectively unbiased FID and Inception Score
+    and where to find them.
+
+    >>> a, b = torch.randn(800, 2), torch.randn(800, 2) + 1
+    >>> value, standard_error = frechet_limit(a, b, splits=10)
+    >>> abs(value - 2) < 4 * standard_error
+    True
+    """
+    a, b = vectors(a, b)
+    parts = [integer("parts", p) for p in parts]
+    if len(set(parts)) < 2 or 4 * max(parts) > min(len(a), len(b)):
+        raise ValueError(
+            f"parts: got {parts}, expected two different numbers at least, and none above "
+            f"{min(len(a), len(b)) // 4}: two examples in each part of each half"
+        )
+    value, error = by_halves(lambda a, b: _frechet_limit(a, b, parts), a, b, splits=splits)
+    return value.item(), error.item()
+
+
+def _frechet_limit(a: Tensor, b: Tensor, parts: list[int]) -> Tensor:
+    distances = [torch.stack([_frechet(a[i::p], b[i::p]) for i in range(p)]).mean() for p in parts]
+    line = torch.stack([torch.ones(len(parts)), torch.tensor(parts)], 1).double()  # (P, 2)
+    return torch.linalg.lstsq(line, torch.stack(distances)[:, None]).solution[0, 0]
 
 
 def _frechet(a: Tensor, b: Tensor) -> Tensor:
@@ -174,6 +255,49 @@ def mmd(a: Tensor, b: Tensor, bandwidth: float | None = None) -> float:
     return _mmd(kernel, in_a.to(kernel)[None]).item()
 
 
+def kid(a: Tensor, b: Tensor, splits: int = 20) -> tuple[float, float]:
+    r"""The squared maximum mean discrepancy under a cubic kernel, and its standard error.
+
+    $$ k(x, y) = \Big(\frac{x \cdot y}F + 1\Big)^3, $$
+
+    with F the number of features: in the features of the Inception network it is known as KID. It
+    compares moments up to the third and no others: in one dimension it is
+    $3 \Delta m_1^2 + 3 \Delta m_2^2 + \Delta m_3^2$. Being without bias it can be compared across
+    sample sizes, and may be negative.
+
+    The standard error is by `by_halves`. (The spread over small subsets, which is often reported,
+    is the error of one subset; divided by the root of their number it is too small, for subsets of
+    the same examples are not independent.)
+
+    Args:
+        a, b: (N, F) and (M, F), for example `classifier.features(x)`.
+        splits: of `by_halves`.
+
+    Returns:
+        (MMD^2, standard error).
+
+    Raises:
+        ValueError: samples of different numbers of features, fewer than four examples, or values
+            that are not finite.
+
+    Source: Bińkowski et al. (2018), arXiv:1801.01401, Demystifying MMD GANs.
+
+    >>> x = torch.randn(100, 2)
+    >>> value, standard_error = kid(x, x + 3)
+    >>> value > 4 * standard_error
+    True
+    """
+    value, error = by_halves(_kid, *vectors(a, b), splits=splits)
+    return value.item(), error.item()
+
+
+def _kid(a: Tensor, b: Tensor) -> Tensor:
+    x = torch.cat([a, b])
+    kernel = (x @ x.T / x.shape[1] + 1) ** 3
+    in_a = (torch.arange(len(x)) < len(a)).to(kernel)  # (N + M,)
+    return _mmd(kernel.fill_diagonal_(0), in_a[None])[0]
+
+
 def mmd_test(
     a: Tensor, b: Tensor, bandwidth: float | None = None, permutations: int = 500
 ) -> tuple[float, float]:
@@ -208,7 +332,7 @@ def mmd_test(
 
 def _kernel(a: Tensor, b: Tensor, bandwidth: float | None) -> Tensor:
     """The kernel at all pairs of both samples, zero on the diagonal: (N + M, N + M)."""
-    x = torch.cat(_vectors(a, b))  # (N + M, D)
+    x = torch.cat(vectors(a, b))  # (N + M, D)
     name, h = "got", bandwidth
     if bandwidth is None:
         name, h = "the median distance is", torch.pdist(x).median().item()
@@ -278,13 +402,17 @@ def copying(samples: Tensor, train: Tensor, test: Tensor) -> tuple[float, float]
     return 1 - float(result.statistic) / (len(samples) * len(test)), float(result.pvalue)
 
 
-def _vectors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Both samples flat and in double precision on the CPU: sums of squares cancel below."""
+def vectors(a: Tensor, b: Tensor, names: tuple[str, str] = ("a", "b")) -> tuple[Tensor, Tensor]:
+    """Both samples flat and in double precision on the CPU: sums of squares cancel below.
+
+    Raises:
+        ValueError: different event shapes, fewer than two examples, values that are not finite.
+    """
     if a.shape[1:] != b.shape[1:] or min(len(a), len(b)) < 2:
         raise ValueError(
-            f"a, b: got shapes {tuple(a.shape)} and {tuple(b.shape)}, expected (N, *event) and "
-            "(M, *event) with N and M at least 2"
+            f"{', '.join(dict.fromkeys(names))}: got shapes {tuple(a.shape)} and {tuple(b.shape)}, "
+            "expected (N, *event) and (M, *event) with N and M at least 2"
         )
-    check_finite("a", a)
-    check_finite("b", b)
+    for name, x in zip(names, (a, b), strict=True):
+        check_finite(name, x)
     return tuple(x.detach().flatten(1).cpu().double() for x in (a, b))
