@@ -27,7 +27,7 @@ from .likelihood import (
     importance_weighted,
     rate_distortion,
 )
-from .memory import Birthday, birthday, copying_by_cell
+from .memory import Birthday, CellCopying, birthday, copying_by_cell
 from .neighbours import PRDC, expected_coverage, prdc
 from .ode import hutchinson, ode_log_prob
 from .partition import AnnealingPath, Sandwich, ais, reverse_ais, sandwich
@@ -64,6 +64,7 @@ __all__ = [
     "AggregatePosterior",
     "AnnealingPath",
     "Birthday",
+    "CellCopying",
     "Classifier",
     "ConditionalAccuracy",
     "DecoderPath",

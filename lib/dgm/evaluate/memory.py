@@ -10,22 +10,35 @@ from .representation import nearest_distance
 from .samples import vectors
 
 
-def copying_by_cell(
-    samples: Tensor, train: Tensor, test: Tensor, cells: int = 10
-) -> tuple[float, float]:
+class CellCopying(NamedTuple):
+    """Copying cell by cell.
+
+    Attributes:
+        score, error: $C_T$, and its standard deviation if samples are like data.
+        cells: (cells,), the z-score of each cell; nan where it has no samples or no test data.
+    """
+
+    score: float
+    error: float
+    cells: Tensor
+
+
+def copying_by_cell(samples: Tensor, train: Tensor, test: Tensor, cells: int = 10) -> CellCopying:
     r"""Whether samples lie nearer to the training set than new data do, cell by cell: $C_T$.
 
-    A model may copy one kind of image and be far from the training set everywhere else; `copying`
-    would see neither. Here the space is divided into cells, by k-means of the training set, and
-    within each cell the distances of samples and of test data to their nearest training examples
-    are compared by Mann and Whitney's statistic, as a z-score:
+    A model may copy one kind of image and be far from the training set everywhere else, so that
+    `copying` sees neither; and where data lie close together, new data are as near to the training
+    set as copies are elsewhere. Here the space is divided into cells, by k-means of the training
+    set, and within each cell the distances of samples and of test data to their nearest training
+    examples are compared by Mann and Whitney's statistic, as a z-score:
 
     $$C_T = \sum_c w_c Z_c, \qquad
     Z_c = \frac{U_c - n_c m_c / 2}{\sqrt{n_c m_c (n_c + m_c + 1) / 12}} ,$$
 
     $U_c$ the number of pairs whose sample is farther away than the test example (ties count half,
     and reduce the variance), $w_c$ the share of the test data that lie in the cell. Far below zero
-    samples are copies; far above it they are farther away than data.
+    samples are copies; far above it they are farther away than data. Both may cancel in $C_T$, but
+    not in the scores of the cells.
 
     Args:
         samples: (N, *event).
@@ -34,7 +47,7 @@ def copying_by_cell(
         cells: how many; those without a sample or without a test example are left out.
 
     Returns:
-        $C_T$, and its standard deviation $\sqrt{\sum_c w_c^2}$ if samples are like data.
+        `CellCopying`, with the standard deviation $\sqrt{\sum_c w_c^2}$ as the error.
 
     Raises:
         ValueError: different event shapes, values that are not finite, fewer training examples than
@@ -44,8 +57,8 @@ def copying_by_cell(
     data-copying in generative models, section 4.
 
     >>> train, test = torch.randn(200, 2), torch.randn(200, 2)
-    >>> score, error = copying_by_cell(train[:100], train, test, cells=3)
-    >>> score < -5 * error
+    >>> result = copying_by_cell(train[:100], train, test, cells=3)
+    >>> result.score < -5 * result.error
     True
     """
     from sklearn.cluster import KMeans
@@ -61,16 +74,15 @@ def copying_by_cell(
         torch.as_tensor(kmeans.predict(x.numpy())) for x in (samples, test)
     )
     far_sample, far_test = (nearest_distance(x, train) for x in (samples, test))
-    scores, weights = [], []
+    scores, weights = torch.full((cells,), torch.nan).double(), torch.zeros(cells).double()
     for cell in range(cells):
         ours, theirs = far_sample[cell_of_sample == cell], far_test[cell_of_test == cell]
         if len(ours) and len(theirs):
-            scores.append(_mann_whitney(ours, theirs))
-            weights.append(len(theirs))
-    if not scores:
+            scores[cell], weights[cell] = _mann_whitney(ours, theirs), len(theirs)
+    if not weights.any():
         raise ValueError(f"cells: got {cells}, of which none has both samples and test data")
-    w = torch.tensor(weights).double() / sum(weights)
-    return float(w @ torch.tensor(scores).double()), float(w.norm())
+    w = weights / weights.sum()
+    return CellCopying(float(w @ scores.nan_to_num()), float(w.norm()), scores)
 
 
 def _mann_whitney(a: Tensor, b: Tensor) -> float:
