@@ -446,18 +446,29 @@ def test_sources_of_spread_by_covariances():
 X, NAN = torch.rand(30, 3), torch.full((30, 3), torch.nan)
 
 
-@pytest.mark.parametrize(
-    "measure",
-    [
-        evaluate.prdc,
-        evaluate.kid,
-        evaluate.frechet_limit,
-        lambda a, b: evaluate.classifier_test(a, b, trees=3),
-        evaluate.neighbour_test,
-        lambda a, b: evaluate.copying_by_cell(a, b, b),
-        lambda a, b: evaluate.copying_by_cell(b, b, a),
-    ],
-)
+MEASURES = [
+    evaluate.prdc,
+    evaluate.kid,
+    evaluate.frechet_limit,
+    lambda a, b: evaluate.classifier_test(a, b, trees=3),
+    evaluate.neighbour_test,
+    lambda a, b: evaluate.copying_by_cell(a, b, b)[:2],
+    lambda a, b: evaluate.copying_by_cell(b, b, a)[:2],
+    lambda a, b: evaluate.birthday(a),
+    lambda a, b: evaluate.vendi(a),
+]
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_images_are_compared_as_vectors(measure):
+    results = []
+    for shape in ((3,), (1, 1, 3)):
+        torch.manual_seed(0)
+        results.append(measure(X.unflatten(1, shape), (X.flip(0) + 0.1).unflatten(1, shape)))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("measure", MEASURES[:7])
 def test_two_samples_are_of_one_shape_and_finite(measure):
     measure(X, X + 0.1)
     with pytest.raises(ValueError, match=r"got shapes \(30, 3\) and \(30, 2\)|\(30, 2\) and"):

@@ -1,5 +1,7 @@
 """Data as bits by a latent-variable model: a code is sent as well, and its choice gives back."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -75,10 +77,14 @@ def encode_bits_back(model: LatentVariable, x: Tensor, state: int, y: Tensor | N
     x = pixels.events(symbols)  # 1/3 as the decoder will have it, in double precision
     q, prior = exact.posterior(x, **condition), exact.prior(**condition).expand((len(x),))
     codes = _alphabet(q, prior)
-    left, z = pop_all(state, codes.frequencies(q))
+    f = codes.frequencies(q)
+    left, z = pop_all(state, f)
     if left >> BITS == 0:
+        shares = f / (1 << BITS)
+        needed = BITS - torch.xlogy(shares, shares).sum() / math.log(2)
         raise ValueError(
-            f"state: got {state.bit_length()} bits, too few to draw the codes of {len(x)} examples"
+            f"state: got {state.bit_length()} bits, expected about {needed:.0f}: the codes of "
+            f"{len(x)} examples are drawn with them"
         )
     p = exact.likelihood(codes.events(z), **condition)
     left = push_all(left, symbols, pixels.frequencies(p))

@@ -63,8 +63,8 @@ def copying_by_cell(samples: Tensor, train: Tensor, test: Tensor, cells: int = 1
     """
     from sklearn.cluster import KMeans
 
-    samples, train = vectors(samples, train, ("samples", "train"))
     test, _ = vectors(test, train, ("test", "train"))
+    samples, train = vectors(samples, train, ("samples", "train"))
     if integer("cells", cells) > len(train):
         raise ValueError(
             f"cells: got {cells}, expected at most {len(train)}, the training examples"

@@ -100,12 +100,13 @@ def _prdc(real: Tensor, fake: Tensor, k: int, chunk: int = 1000) -> Tensor:
     # a point is its own first neighbour: the k-th of the others is number k + 1
     around_real, around_fake = (nearest_neighbours(x, x, k + 1)[0][:, k] for x in (real, fake))
     balls = torch.zeros(len(fake), dtype=torch.long)  # that hold the sample
-    recalled = covered = 0
+    recalled = covered = torch.zeros((), dtype=torch.long)
     for x, radius in zip(real.split(chunk), around_real.split(chunk), strict=True):
         distance = torch.cdist(x, fake, compute_mode="donot_use_mm_for_euclid_dist")
         inside = distance <= radius[:, None]  # (chunk, M)
         balls += inside.sum(0)
-        covered += inside.any(1).sum()
-        recalled += (distance <= around_fake).any(1).sum()
+        covered = covered + inside.any(1).sum()
+        recalled = recalled + (distance <= around_fake).any(1).sum()
+    recall, coverage = recalled.double() / len(real), covered.double() / len(real)
     precision, density = (balls > 0).double().mean(), balls.double().mean() / k
-    return torch.stack([precision, recalled / len(real), density, covered / len(real)]).double()
+    return torch.stack([precision, recall, density, coverage])
