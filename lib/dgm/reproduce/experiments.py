@@ -14,7 +14,6 @@ from .comparison import COMPARISONS
 from .diffusion import DIFFUSION
 from .digits import DIGITS, ORDERS
 from .energies import ENERGIES
-from .families import FAMILIES
 from .flows import FLOWS
 from .recipe import Recipe
 from .recipes import RECIPES
@@ -61,7 +60,6 @@ EXPERIMENTS: dict[str, Experiment] = {
     **ENERGIES,
     **SIX_WAYS,
     **DIFFUSION,
-    **FAMILIES,
     **COMPARISONS,
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,
