@@ -348,6 +348,23 @@ def test_maximum_likelihood_learns_a_scale():
     assert -0.02 < gap() < before / 4
 
 
+def test_a_trajectory_is_that_of_torchdiffeqs_solver():
+    """Where that library is installed: an adaptive method of fifth order, from noise to data."""
+    torchdiffeq = pytest.importorskip("torchdiffeq")
+    model, times = flow(), [0.9, 0.1]
+    x = torch.randn(5, 2).double()
+    with torch.no_grad():
+        expected = torchdiffeq.odeint(
+            lambda t, x: model.velocity(x, t.item()),
+            x,
+            torch.tensor(times).double(),
+            rtol=1e-7,
+            atol=1e-7,
+        )
+    fine = torch.linspace(*times, 401).tolist()
+    torch.testing.assert_close(heun(model, x, fine), expected[-1], rtol=0, atol=1e-4)
+
+
 # ------------------------------------------------------------------ codes
 
 
