@@ -15,7 +15,6 @@ puts into another order: whatever it does, a batch of noise stays one.
 from collections.abc import Callable
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .checks import check_labels, integer
@@ -52,6 +51,8 @@ def minibatch_ot(x: Tensor, eps: Tensor, y: Tensor | None = None, size: int = 12
     tensor([[0.2000],
             [0.9000]])
     """
+    from scipy.optimize import linear_sum_assignment  # which takes longer than all of dgm
+
     size = integer("size", size)
     if x.shape != eps.shape:
         raise ValueError(f"eps: got shape {tuple(eps.shape)}, expected that of x, {tuple(x.shape)}")

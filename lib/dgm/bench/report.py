@@ -63,7 +63,7 @@ def at_most(value: float, target: float, unit: str) -> str:
 
 
 def row(*cells: str) -> str:
-    return "{:<25}{:<27}{:<25}{:<42}{}".format(*cells).rstrip()
+    return "{:<31}{:<27}{:<25}{:<42}{}".format(*cells).rstrip()
 
 
 def tables(record: dict) -> list[str]:
