@@ -34,7 +34,8 @@ def flow_matching(
     Its minimiser is the mean velocity given x_t, whose flow has the distribution of x_t at every
     time. The floor of the loss is the variance of the target given x_t, which the coupling and the
     path decide: losses of two of them cannot be compared. Of independent pairs it is
-    `denoising(weight="velocity")`. Not in nats.
+    `denoising(weight="velocity")`; of others the model's `score` is none, as x_t is then no example
+    under a noise that knows nothing of it: draw by `euler` or `heun`, not by `sde`. Not in nats.
 
     Shapes: x (B, *event), y (B,) for a model with classes -> (B,).
 
