@@ -9,6 +9,7 @@ importance sampling along a path of `paths`. `ode` is the likelihood of a denois
 if need be in the features of a `classifier` of our own. So do `neighbours` (precision, recall,
 density, coverage), `two_sample` (tests), `memory` (copies) and `diversity`.
 `compare` says whether a difference of two models is one, `resampling` how far a number is off.
+`trajectories` asks a flow how straight its ways are.
 """
 
 from ..models.codes import encode
@@ -58,6 +59,7 @@ from .samples import (
     mode_counts,
     modes_covered,
 )
+from .trajectories import straightness, transport_cost
 from .two_sample import TwoSample, classifier_test, neighbour_test
 
 __all__ = [
@@ -118,7 +120,9 @@ __all__ = [
     "sandwich",
     "seed_interval",
     "sign_flip",
+    "straightness",
     "train_classifier",
+    "transport_cost",
     "two_way",
     "vendi",
 ]

@@ -14,7 +14,9 @@ from .comparison import COMPARISONS
 from .diffusion import DIFFUSION
 from .digits import DIGITS, ORDERS
 from .energies import ENERGIES
+from .flow_matching import FLOW_MATCHING
 from .flows import FLOWS
+from .latent_flow import LATENT_FLOW
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
@@ -22,6 +24,7 @@ from .ring import RING_COLLAPSE, RING_GAME
 from .runs import stopwatch
 from .six_ways import SIX_WAYS
 from .stacked import HUNDRED_LABELS
+from .straight import STRAIGHT
 from .variants import VARIANTS
 
 
@@ -60,6 +63,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     **ENERGIES,
     **SIX_WAYS,
     **DIFFUSION,
+    **FLOW_MATCHING,
+    **STRAIGHT,
+    **LATENT_FLOW,
     **COMPARISONS,
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,
