@@ -28,6 +28,7 @@ from . import (
     predictions,
     protocols,
     samplers,
+    symbols,
     toys,
     train,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "predictions",
     "protocols",
     "samplers",
+    "symbols",
     "toys",
     "train",
 ]

@@ -18,7 +18,7 @@ from torch.distributions import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dgm import checks, energies, evaluate, heads, models, objectives, samplers
-from dgm.train import adversarial_step, em_step, fit, gradient_step
+from dgm.train import adversarial_step, codebook_step, em_step, fit, gradient_step
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -80,6 +80,12 @@ ASKED = {
         lambda m, x, y: evaluate.reconstruction_error(m, x),
     ),
     "mean_log_prob": ("MADE", evaluate.mean_log_prob),
+    "usage": ("VQVAE.mlp", lambda m, x, y: evaluate.usage(m, x)),
+    "sum_codes": ("VQVAE.mlp", lambda m, x, y: evaluate.sum_codes(m, x)),
+    "search_codes": ("VQVAE.mlp", lambda m, x, y: evaluate.search_codes(m, x, draws=2)),
+    "level_rates": ("Ladder.mlp", lambda m, x, y: evaluate.level_rates(m, x)),
+    "by_masked": ("MaskedDiffusion.mlp", lambda m, x, y: evaluate.by_masked(m, x)),
+    "fit, codebook": ("VQVAE.mlp", lambda m, x, y: fit(codebook_step(m, objectives.vq), [(x,)], 1)),
     "fit": ("VAE.mlp", lambda m, x, y: fit(gradient_step(m, objectives.elbo), [(x,)], 1)),
     "fit, EM": ("PPCA", lambda m, x, y: fit(em_step(m), [(x,)], 1)),
 }

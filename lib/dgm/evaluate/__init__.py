@@ -4,6 +4,7 @@
 `likelihood` estimates what a latent-variable model says about data, and takes its bound apart.
 `partition` counts: log Z of an energy, and log p(x) of a decoder without its encoder, by annealed
 importance sampling along a path of `paths`. `ode` is the likelihood of a denoiser as a flow.
+`codes` sums discrete codes out and says what they carry; `masked` asks for hidden coordinates.
 `plane` compares densities of the plane on a grid.
 `samples` needs draws alone, as there are of every generative model, implicit ones included,
 if need be in the features of a `classifier` of our own.
@@ -11,6 +12,7 @@ if need be in the features of a `classifier` of our own.
 
 from ..models.codes import encode
 from .classifier import Classifier, train_classifier
+from .codes import CodeSum, Usage, level_rates, search_codes, sum_codes, usage
 from .likelihood import (
     AggregatePosterior,
     active_units,
@@ -18,6 +20,7 @@ from .likelihood import (
     importance_weighted,
     rate_distortion,
 )
+from .masked import by_masked
 from .ode import hutchinson, ode_log_prob
 from .partition import AnnealingPath, Sandwich, ais, reverse_ais, sandwich
 from .paths import DecoderPath, RBMPath
@@ -48,13 +51,16 @@ __all__ = [
     "AggregatePosterior",
     "AnnealingPath",
     "Classifier",
+    "CodeSum",
     "DecoderPath",
     "RBMPath",
     "Sandwich",
+    "Usage",
     "active_units",
     "aggregate_posterior",
     "ais",
     "bits_per_dimension",
+    "by_masked",
     "copying",
     "encode",
     "frechet_distance",
@@ -63,6 +69,7 @@ __all__ = [
     "hutchinson",
     "importance_weighted",
     "knn",
+    "level_rates",
     "linear_probe",
     "log_density_ratio",
     "mean_and_error",
@@ -79,5 +86,8 @@ __all__ = [
     "reconstruction_error",
     "reverse_ais",
     "sandwich",
+    "search_codes",
+    "sum_codes",
     "train_classifier",
+    "usage",
 ]
