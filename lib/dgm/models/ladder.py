@@ -116,7 +116,7 @@ class Ladder(FromArchitecture, nn.Module):
     def _posterior_of(self, level: int, h: Tensor, above: Tensor) -> D.Distribution:
         """q(z_l | z_<l, x), from what x tells, (B, width), and (..., B, coordinates above)."""
         d = self.down[level](above)  # (..., B, features)
-        change = self.q[level](torch.cat([h.expand_as(d), d], -1))
+        change = self.q[level](torch.cat([h.expand(*d.shape[:-1], -1), d], -1))
         return _departing(self._prior_of(level, above).base_dist, change)
 
     @classmethod
