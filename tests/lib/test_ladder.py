@@ -156,13 +156,14 @@ def lambda_of(q):
 
 
 def test_codes_of_examples_are_means_level_by_level():
+    """The top's is exact, the others are averages over the same 100 draws."""
     model = ladder()
     torch.manual_seed(1)
     codes = evaluate.encode(model, X)
-    draws = model.posterior(X).sample((20_000,))
-    assert codes.shape == (3, 6)
-    torch.testing.assert_close(codes, draws.mean(0), rtol=0, atol=0.6)
-    torch.testing.assert_close(codes[:, :2], gaussians(model, X, draws)[0][1].mean)
+    torch.manual_seed(1)
+    each = gaussians(model, X, model.posterior(X).sample((100,)))
+    means = [q.mean.expand(100, 3, -1).mean(0) for _, q in each]
+    torch.testing.assert_close(codes, torch.cat(means, -1).detach())
 
 
 def test_levels_of_other_sizes_are_refused():

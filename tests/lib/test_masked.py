@@ -226,6 +226,8 @@ def test_what_is_observed_stays_and_the_rest_is_drawn_given_it(choose):
     tokens = torch.tensor([[-1, 1, -1, 0], [-1, -1, -1, 1]])  # another set for each
     each = model.sample(2, observed=tokens, steps=2)
     assert each[0, [1, 3]].tolist() == [1, 0] and each[1, 3] == 1
+    grey = scattered(levels=3).sample(1, observed=torch.tensor([0, 1, 2, -1]), choose=choose)
+    assert grey[0, :3].tolist() == [0, 0.5, 1]
 
 
 @pytest.mark.parametrize(
