@@ -6,6 +6,7 @@
 over models (labels, sizes, data that are refused, compiled steps) has it too.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -127,6 +128,11 @@ def flow(make, sizes, **more):
     return replace(entry, leading=True, **more)
 
 
+def in_order(shape, **more):
+    model = models.MaskedDiffusion.mlp(shape, **more)
+    return model.in_order(range(math.prod(model.shape)))
+
+
 def dequantised(shape, levels=3, **more):
     return models.Dequantised(models.Flow.coupling(shape, layers=2, hidden=4, **more), levels)
 
@@ -134,6 +140,11 @@ def dequantised(shape, levels=3, **more):
 code, label = {"latent": 2}, {"classes": CLASSES}
 autoencoder = {"objective": objectives.reconstruction, "support": REAL, "leading": True}
 vae = {"protocols": LATENT}
+masked = {
+    "protocols": {Generative},
+    "objective": objectives.masked_bound,
+    "support": heads.Levels(3),
+}
 pcvae = {
     "protocols": LATENT | {SemiSupervised},
     "objective": partial(objectives.prediction_constrained, consistency=1.0, labelled_share=0.5),
@@ -205,6 +216,15 @@ EVERY = {
         code | {"hidden": 4},
         **vae,
         support=REAL,
+    ),
+    **of_networks(models.Ladder, {"latent": (3, 2), "features": 16}, **vae),
+    **of_networks(models.VQVAE, {"symbols": 2}, **vae | {"objective": objectives.vq}),
+    "MaskedDiffusion.mlp": Entry(models.MaskedDiffusion.mlp, {"levels": 3, "hidden": 4}, **masked),
+    "MaskedDiffusion.conv": Entry(
+        models.MaskedDiffusion.conv, {"levels": 3, "width": 4, "blocks": 1}, **masked
+    ),
+    "MaskedDiffusion.in_order": Entry(
+        in_order, {"levels": 3, "hidden": 4}, TRACTABLE, objectives.log_likelihood, heads.Levels(3)
     ),
     "VAE.two_layer": Entry(models.VAE.two_layer, {"latent": (3, 2), "hidden": (4, 3)}, **vae),
     **of_networks(models.VAE, code, **vae),

@@ -29,6 +29,7 @@ from . import (
     predictions,
     protocols,
     samplers,
+    symbols,
     toys,
     train,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "predictions",
     "protocols",
     "samplers",
+    "symbols",
     "toys",
     "train",
 ]

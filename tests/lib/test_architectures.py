@@ -31,8 +31,8 @@ PAIRS = [
 
 # the models that are made of networks, with and without classes
 MODELS = {name.replace(".mlp", ""): entry for name, entry in EVERY.items() if ".mlp" in name}
-# (networks that are told the noise level are their own)
-TOLD = ("ScoreNetwork", "Diffusion", "Diffusion given y")
+# (networks that are told the noise level, or what is known, are their own)
+TOLD = ("ScoreNetwork", "Diffusion", "Diffusion given y", "MaskedDiffusion")
 MODELS = {k: entry for k, entry in MODELS.items() if "," not in k and k not in TOLD}
 
 
@@ -76,6 +76,7 @@ def test_a_model_of_an_architecture(architecture, shape, model):
         assert network.support.check(drawn).all()
     z = torch.randn(4, 3, 2)  # draws lead
     if hasattr(network, "likelihood"):
+        z = z if labels else network.prior().sample((4, 3))
         p = network.likelihood(z, **labels)
         assert (p.batch_shape, p.event_shape) == ((4, 3), shape)
     elif model == "Autoencoder":

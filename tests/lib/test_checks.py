@@ -18,7 +18,7 @@ from torch.distributions import (
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dgm import checks, coding, energies, evaluate, heads, models, objectives, samplers
-from dgm.train import adversarial_step, em_step, fit, gradient_step
+from dgm.train import adversarial_step, codebook_step, em_step, fit, gradient_step
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -91,6 +91,12 @@ ASKED = {
         "VAE.mlp",
         lambda m, x, y: coding.encode_bits_back(m, x, 1 << 999, y),
     ),
+    "usage": ("VQVAE.mlp", lambda m, x, y: evaluate.usage(m, x)),
+    "sum_codes": ("VQVAE.mlp", lambda m, x, y: evaluate.sum_codes(m, x)),
+    "search_codes": ("VQVAE.mlp", lambda m, x, y: evaluate.search_codes(m, x, draws=2)),
+    "level_rates": ("Ladder.mlp", lambda m, x, y: evaluate.level_rates(m, x)),
+    "by_masked": ("MaskedDiffusion.mlp", lambda m, x, y: evaluate.by_masked(m, x)),
+    "fit, codebook": ("VQVAE.mlp", lambda m, x, y: fit(codebook_step(m, objectives.vq), [(x,)], 1)),
     "fit": ("VAE.mlp", lambda m, x, y: fit(gradient_step(m, objectives.elbo), [(x,)], 1)),
     "fit, EM": ("PPCA", lambda m, x, y: fit(em_step(m), [(x,)], 1)),
 }

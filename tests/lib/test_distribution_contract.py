@@ -39,7 +39,10 @@ class Entry:
     @property
     def cannot(self) -> tuple[str, ...]:
         """What has no closed form, or none that torch knows."""
-        if isinstance(self.q, heads.Chain | heads.Flowed | D.TransformedDistribution):
+        if isinstance(
+            self.q,
+            heads.Chain | heads.Flowed | heads.Tokens | heads.TopDown | D.TransformedDistribution,
+        ):
             return "mean", "mode", "variance", "entropy"
         return ()
 
@@ -122,6 +125,23 @@ def dequantised(part, *arguments, batch=(B,), event=(4,), outcomes=None):
     flow = models.Flow.coupling(IMAGE, layers=2, hidden=4)
     model = models.Dequantised(flow, levels=2).double()
     return Entry(getattr(model, part)(*arguments), batch, event, outcomes)
+
+
+def vqvae_part(part, *arguments, **more):
+    model = models.VQVAE.mlp(IMAGE, quantiser=models.Codebook(3, 2), hidden=(5,), **more)
+    return Entry(
+        getattr(model.double(), part)(*arguments), (B,) if arguments else (), (2, 3), choices
+    )
+
+
+def ladder_part(part, *arguments):
+    model = models.Ladder.mlp(IMAGE, latent=(2, 1, 3), hidden=(5,), features=5).double()
+    return Entry(getattr(model, part)(*arguments), (B,) if arguments else (), (6,))
+
+
+def masked_conditionals():
+    model, x = models.MaskedDiffusion.mlp(IMAGE, levels=3, hidden=(5,)).double(), binary(IMAGE)
+    return Entry(model.conditionals(x, x > 0), (B, *IMAGE), (), grid(3))
 
 
 def conditionals(levels):
@@ -210,6 +230,15 @@ TABLE = {
     "VAE prior, two layers of bits": lambda: two_layers(
         "prior", head=heads.Bernoulli, outcomes=grid(2, 5)
     ),
+    "Tokens": lambda: Entry(
+        heads.Tokens(models.MADE(2, levels=3, hidden=(5,)).double()), (), (2, 3), choices
+    ),
+    "VQVAE posterior": lambda: vqvae_part("posterior", binary(IMAGE)),
+    "VQVAE posterior, a softmax": lambda: vqvae_part("posterior", binary(IMAGE), temperature=1.0),
+    "VQVAE prior": lambda: vqvae_part("prior"),
+    "Ladder prior": lambda: ladder_part("prior"),
+    "Ladder posterior": lambda: ladder_part("posterior", binary(IMAGE)),
+    "masked conditionals": masked_conditionals,
     "ConditionalVAE prior": lambda: conditional_part("prior", event=(2,)),
     "ConditionalVAE prior of bits": lambda: conditional_part(
         "prior", event=(2,), posterior=heads.OneHotCategorical, outcomes=one_hots(2)
@@ -354,6 +383,9 @@ def density(q, z, h=1e-4):
         a, b = z.split(base.sizes[::-1] if base.reverse else base.sizes, -1)
         a, b = (b, a) if base.reverse else (a, b)
         return density(base.first, a) * density(base.second(a), b)
+    if isinstance(base, heads.TopDown):
+        parts = zip(base.levels(z), z.split(base.sizes, -1), strict=True)
+        return math.prod(density(level, part) for level, part in parts)
     return q.log_prob(z).exp()  # the discrete half of a chain, tested for itself
 
 

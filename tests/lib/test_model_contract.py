@@ -23,7 +23,7 @@ from dgm.protocols import (
 from dgm.train import History, gradient_step, load_checkpoint, save_checkpoint
 
 PROTOCOLS = {p for p in vars(protocols).values() if getattr(p, "_is_runtime_protocol", False)}
-NO_MODELS = {"FromArchitecture", "M1"}  # constructors to inherit; a classifier of codes
+NO_MODELS = {"FromArchitecture", "M1", "Codebook", "FiniteScalar"}  # parts of models; a classifier
 N = 6
 DECODERS = [n for n, e in EVERY.items() if LatentVariable in e.protocols]
 DECODERS += [n for n in EVERY if n.startswith(("Autoencoder", "Generator", "PCA"))]
@@ -64,7 +64,7 @@ def draw(model, y):
 
 def codes(model, x, y, *lead):
     """Something that the model can decode, (*lead, latent); noise if it has no prior."""
-    if isinstance(model, models.Dequantised):
+    if isinstance(model, models.Dequantised | models.VQVAE):
         return model.posterior(x, **given(model, y)).sample()  # x has no other codes
     if isinstance(model, LatentVariable) and model.classes:
         return model.prior(y).sample()
@@ -96,6 +96,8 @@ def said(model, x, y, z):
     if isinstance(model, Denoiser):
         for what in ("denoise", "score", "velocity"):
             answers[what] = getattr(model, what)(x, 0.5, **condition)
+    if isinstance(model, models.MaskedDiffusion):
+        answers["forward"] = model(x, x > 0)
     if isinstance(model, models.ScoreNetwork):
         answers |= {"score": model.score(x, 0.5), "denoise": model.denoise(x, 0.5)}
     return answers
@@ -178,6 +180,8 @@ def test_what_it_says_has_one_answer_for_each_example(name, shape):
     sizes |= {"score": shape, "denoise": shape, "velocity": shape}
     if isinstance(model, models.Critic):
         sizes["forward"] = ()
+    if isinstance(model, models.MaskedDiffusion):
+        sizes["forward"] = (*shape, model.levels)
     answers = said(model, x, y, z)
     assert answers
     for what, answer in answers.items():

@@ -35,7 +35,7 @@ in Machine Learning.
 """
 
 from .continuous import measure_valued, pathwise
-from .discrete import exact, gumbel_softmax, straight_through, support
+from .discrete import exact, gumbel_softmax, pass_gradient, straight_through, support
 from .draws import innermost
 from .measure import gradient_samples
 from .reductions import logmeanexp, mean
@@ -49,6 +49,7 @@ __all__ = [
     "logmeanexp",
     "mean",
     "measure_valued",
+    "pass_gradient",
     "pathwise",
     "score_function",
     "straight_through",

@@ -93,6 +93,22 @@ def straight_through(f: Callable, q: D.Distribution, k: int, reduce: Callable = 
     return reduce(values_of(f, z, q))
 
 
+def pass_gradient(e: Tensor, z: Tensor) -> Tensor:
+    r"""$z + \mathrm{sg}(e - z)$: the value of e, and the gradient that e gets is z's.
+
+    It is the gradient of no loss: as a function of z, the loss of a rounded value is constant
+    almost everywhere. `straight_through` does the same with the mean of a discrete distribution.
+
+    Source: Bengio, Léonard and Courville (2013), arXiv:1308.3432, section 4.
+
+    >>> z = torch.tensor(0.7, requires_grad=True)
+    >>> pass_gradient(z.round(), z).square().backward()  # the slope of e^2 at e = 1
+    >>> z.grad
+    tensor(2.)
+    """
+    return z + (e - z).detach()
+
+
 def _relaxable(q: D.Distribution, estimator: str) -> D.Distribution:
     """The Bernoulli or OneHotCategorical inside q."""
     base = innermost(q)

@@ -4,6 +4,7 @@
 `likelihood` estimates what a latent-variable model says about data, and takes its bound apart.
 `partition` counts: log Z of an energy, and log p(x) of a decoder without its encoder, by annealed
 importance sampling along a path of `paths`. `ode` is the likelihood of a denoiser as a flow.
+`codes` sums discrete codes out and says what they carry; `masked` asks for hidden coordinates.
 `plane` compares densities of the plane on a grid.
 `samples` needs draws alone, as there are of every generative model, implicit ones included,
 if need be in the features of a `classifier` of our own. So do `neighbours` (precision, recall,
@@ -19,6 +20,7 @@ from .classifier import (
     conditional_accuracy,
     train_classifier,
 )
+from .codes import CodeSum, Usage, level_rates, search_codes, sum_codes, usage
 from .compare import Paired, Spread, holm, paired, seed_interval, sign_flip, two_way
 from .diversity import class_score, vendi
 from .likelihood import (
@@ -28,6 +30,7 @@ from .likelihood import (
     importance_weighted,
     rate_distortion,
 )
+from .masked import by_masked
 from .memory import Birthday, CellCopying, birthday, copying_by_cell
 from .neighbours import PRDC, expected_coverage, prdc
 from .ode import hutchinson, ode_log_prob
@@ -68,6 +71,7 @@ __all__ = [
     "Birthday",
     "CellCopying",
     "Classifier",
+    "CodeSum",
     "ConditionalAccuracy",
     "DecoderPath",
     "PRDC",
@@ -76,12 +80,14 @@ __all__ = [
     "Sandwich",
     "Spread",
     "TwoSample",
+    "Usage",
     "active_units",
     "aggregate_posterior",
     "ais",
     "birthday",
     "bits_per_dimension",
     "by_halves",
+    "by_masked",
     "class_score",
     "classifier_test",
     "conditional_accuracy",
@@ -99,6 +105,7 @@ __all__ = [
     "importance_weighted",
     "kid",
     "knn",
+    "level_rates",
     "linear_probe",
     "log_density_ratio",
     "mean_and_error",
@@ -118,11 +125,14 @@ __all__ = [
     "reconstruction_error",
     "reverse_ais",
     "sandwich",
+    "search_codes",
     "seed_interval",
     "sign_flip",
     "straightness",
+    "sum_codes",
     "train_classifier",
     "transport_cost",
     "two_way",
+    "usage",
     "vendi",
 ]

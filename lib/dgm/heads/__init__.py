@@ -15,8 +15,10 @@ A prior is a head without features, `heads.StandardNormal(2)()`. A head that mak
 prior that goes with it: `DiagonalNormal.prior`.
 
     codes    DiagonalNormal, FullNormal, Bernoulli, OneHotCategorical; two layers of them: Chained
+    levels   TopDown: any number of continuous ones, each given all above it
     priors   StandardNormal, UnitCube, FairCoins, UniformOneHot
     by flows Flowed: what invertible layers make of another distribution
+    tokens   Tokens: a model of symbols as a distribution of one-hot codes
     pixels   Bernoulli (binary), Categorical (grey levels), Normal (one sigma), NormalPerPixel
 """
 
@@ -33,7 +35,9 @@ from .codes import (
     UnitCube,
 )
 from .flowed import Flowed
+from .levels import TopDown
 from .pixels import Bernoulli, Categorical, GreyLevels, Levels, Normal, NormalPerPixel, OnGrid
+from .tokens import Tokens
 
 __all__ = [
     "Bernoulli",
@@ -53,6 +57,8 @@ __all__ = [
     "OneHot",
     "OneHotCategorical",
     "StandardNormal",
+    "Tokens",
+    "TopDown",
     "UniformOneHot",
     "UnitCube",
 ]

@@ -13,8 +13,11 @@ from .diffusion import Diffusion
 from .energy import EnergyNetwork
 from .flows import Dequantised, Flow
 from .gan import Critic, Generator
+from .ladder import Ladder
 from .linear import PCA, PPCA
+from .masked import MaskedDiffusion
 from .mixtures import BernoulliMixture, GaussianMixture
+from .quantised import VQVAE, Codebook, FiniteScalar
 from .rbm import RBM
 from .score_network import ScoreNetwork
 from .semi_supervised import M1, M2, PCVAE
@@ -32,18 +35,23 @@ __all__ = [
     "PPCA",
     "RBM",
     "VAE",
+    "VQVAE",
     "Autoencoder",
     "BernoulliMixture",
+    "Codebook",
     "ConditionalVAE",
     "Critic",
     "Dequantised",
     "Diffusion",
     "EnergyNetwork",
+    "FiniteScalar",
     "Flow",
     "FromArchitecture",
     "GatedPixelCNN",
     "GaussianMixture",
     "Generator",
+    "Ladder",
+    "MaskedDiffusion",
     "PixelCNN",
     "ScoreNetwork",
     "Transformer",

@@ -7,7 +7,7 @@ from torch.distributions import Distribution
 from ..checks import check_examples, integer
 from ..data import in_batches
 from ..estimators import innermost
-from ..heads import Chain
+from ..heads import Chain, TopDown
 from ..protocols import given
 
 DRAWS = 100  # of a chain's first layer, for the mean of its second
@@ -20,7 +20,7 @@ def encode(model, x: Tensor, y: Tensor | None = None, batch_size: int = 1000) ->
     The code is `model.encode(x)` for an autoencoder and the mean of `model.posterior(x)` for a
     latent-variable model, of `model.posterior(x, y)` with classes. With two stochastic
     layers it is one layer's mean beside the other's, of which the second is estimated: it is the
-    average of the means given 100 draws of the first layer.
+    average of the means given 100 draws of the first layer. So are all levels below the top.
 
     Raises:
         ValueError: the model has no codes, there are no examples, x has another event shape or
@@ -47,6 +47,9 @@ def encode(model, x: Tensor, y: Tensor | None = None, batch_size: int = 1000) ->
 
 def _mean(q: Distribution) -> Tensor:
     """The mean of q, of a chain layer by layer: (B, latent)."""
+    if isinstance(q, TopDown):
+        top, *others = q.levels(q.sample((DRAWS,)))
+        return torch.cat([top.mean, *(level.mean.mean(0) for level in others)], -1)
     if not isinstance(innermost(q), Chain):
         return q.mean
     a = q.first.sample((DRAWS,))  # (draws, B, coordinates of a)

@@ -23,7 +23,9 @@ from .denoising import denoising, diffusion_bound, iid, importance, stratified
 from .divergences import kl, kl_per_coordinate
 from .fisher import fisher
 from .likelihood import grid_likelihood, log_likelihood, order_agnostic, reconstruction
+from .masked import masked_bound
 from .matching import flow_between, flow_matching
+from .quantised import vq
 from .score_matching import (
     annealed_score_matching,
     denoising_score_matching,
@@ -61,6 +63,7 @@ __all__ = [
     "labelled_bound",
     "log_likelihood",
     "m2",
+    "masked_bound",
     "noise_contrastive",
     "order_agnostic",
     "prediction_constrained",
@@ -70,4 +73,5 @@ __all__ = [
     "sliced_score_matching",
     "stratified",
     "unlabelled_bound",
+    "vq",
 ]

@@ -20,8 +20,14 @@ from torch import distributions as D
 from ..checks import check_event, integer
 from ..estimators import innermost, logmeanexp, pathwise
 from ..estimators.draws import between_outcomes
+from ..heads import TopDown
 from ..protocols import LatentVariable, given
-from .divergences import check_same_codes, closed_form_kl, kl_per_coordinate
+from .divergences import (
+    check_same_codes,
+    closed_form_kl,
+    kl_per_coordinate,
+    level_divergences,
+)
 
 
 def elbo(
@@ -39,7 +45,7 @@ def elbo(
     - \beta \operatorname{KL}(q_\phi(z \mid x) \,\Vert\, p(z)).$$
 
     The first term is estimated from k draws. The second is exact where `kl` has a closed form, and
-    otherwise estimated from the same draws.
+    otherwise estimated from the same draws, of `heads.TopDown` level by level in closed form.
 
     Args:
         model: has `prior`, `posterior` and `likelihood`.
@@ -76,8 +82,12 @@ def elbo(
     if divergence is not None:
         return estimator(log_likelihood, q, k) - beta * divergence
 
+    by_level = analytic_kl and isinstance(q, TopDown) and isinstance(p, TopDown)
+
     def f(z: Tensor) -> Tensor:  # (k, B, latent) -> (k, B)
         _refuse_relaxed(z, q)
+        if by_level:
+            return log_likelihood(z) - beta * level_divergences(q, p, z).sum(0)
         return log_likelihood(z) - beta * (q.log_prob(z) - p.log_prob(z))
 
     return estimator(f, q, k)

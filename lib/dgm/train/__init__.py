@@ -8,6 +8,7 @@ optimiser, learning rate, clipping and average) is the step's `Learner`.
 
 from .adversarial import adversarial_step
 from .checkpoints import load_checkpoint, save_checkpoint
+from .codebook import codebook_step
 from .distributed import rank, world_size
 from .em import em_step
 from .learner import Learner
@@ -21,6 +22,7 @@ __all__ = [
     "Learner",
     "Step",
     "adversarial_step",
+    "codebook_step",
     "em_step",
     "fit",
     "gradient_step",
