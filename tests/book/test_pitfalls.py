@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from bs4 import BeautifulSoup
 from small_book import build, plain
 
 BOX = """:::{admonition} Pitfall: %s
@@ -36,6 +37,18 @@ def test_every_box_is_listed_in_the_order_of_the_book(tmp_path):
         name, _, anchor = where.partition(".html#")
         assert f'id="{anchor}"' in pages[name]
     assert pages["list"].index("Page B</p>") < pages["list"].index("Page A</p>")
+
+
+def test_formulas_of_the_boxes_are_pictures_in_the_list_too(tmp_path):
+    """The list stands on a page that has no formula of its own."""
+    warnings, pages = build(tmp_path, PAGES, "pitfalls", "formulas")
+    assert warnings == ""
+    page = BeautifulSoup(pages["list"], "html.parser")
+    links = page.select('a[href*="#pitfall-"]')
+    assert [len(link.select(".math svg")) for link in links] == [0, 1, 1]
+    used = {use["href"] for link in links for use in link.select("use")}
+    drawn = {"#" + path["id"] for path in page.select("path[id]")}
+    assert used and used <= drawn  # the letters are on this page
 
 
 def test_a_page_without_boxes_is_left_out(tmp_path):
