@@ -20,14 +20,7 @@ from dgm.estimators import exact
 from dgm.evaluate import aggregate_posterior
 from dgm.models import PPCA, BernoulliMixture, GaussianMixture
 
-
-@pytest.fixture(autouse=True)
-def double():
-    """Float64 throughout; the bounds of the chapter are claimed to that precision."""
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def binary(n):

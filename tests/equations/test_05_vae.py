@@ -32,13 +32,7 @@ WEIGHTS = torch.as_tensor(_weights / math.sqrt(2 * math.pi))
 BETAS = (0.5, 1.0, 3.0)
 
 
-@pytest.fixture(autouse=True)
-def double():
-    """Float64 throughout, and the same numbers whichever test runs alone."""
-    torch.set_default_dtype(torch.float64)
-    torch.manual_seed(0)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def close(a, b, **tolerance):

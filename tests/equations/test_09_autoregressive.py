@@ -21,12 +21,7 @@ IMAGES = {PixelCNN: {"width": 4, "layers": 2}, GatedPixelCNN: {"width": 4, "laye
 ORDERS = [None, (5, 4, 3, 2, 1, 0), (2, 0, 5, 1, 4, 3)]
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def every_model(shape=(1, 2, 3), levels=2):

@@ -15,13 +15,7 @@ from dgm.energies import grid_log_partition, grid_points, log_density, score
 from dgm.evaluate import RBMPath, ais, reverse_ais
 from dgm.models import RBM
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def close(a, b, **tolerance):

@@ -47,13 +47,7 @@ every_case = pytest.mark.parametrize(("cls", "shape", "levels", "order"), CASES,
 every_model = pytest.mark.parametrize("cls", ALL, ids=name)
 
 
-@pytest.fixture(autouse=True)
-def float64(monkeypatch):
-    monkeypatch.setenv("DGM_DEVICE", "cpu")
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("cpu", "float64")
 
 
 def build(cls, shape, levels=2, order=None, classes=0):

@@ -10,14 +10,7 @@ from dgm.models import FVSBN, LSTM, MADE, NADE, GatedPixelCNN, PixelCNN, Transfo
 from dgm.models.autoregressive import inverse_cdf
 from dgm.train import gradient_step
 
-
-@pytest.fixture(autouse=True)
-def float64(monkeypatch):
-    monkeypatch.setenv("DGM_DEVICE", "cpu")
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("cpu", "float64")
 
 
 def randomised(model):

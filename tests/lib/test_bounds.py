@@ -28,11 +28,8 @@ leave_one_out = partial(score_function, baseline="leave-one-out")
 
 
 @pytest.fixture(autouse=True)
-def double():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
+def validation(float64):
     yield
-    torch.set_default_dtype(torch.float32)
     D.Distribution.set_default_validate_args(True)  # torch.compile switches it off for good
 
 

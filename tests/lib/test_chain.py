@@ -15,13 +15,7 @@ from dgm.estimators import pathwise, score_function
 from dgm.heads import Chain
 from dgm.objectives import dreg, elbo, free_bits, iwae, kl
 
-
-@pytest.fixture(autouse=True)
-def double():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def normal(mu, sigma):

@@ -34,13 +34,8 @@ PROCESSES.set_forkserver_preload(["pytest", "dgm.reproduce.__main__", "torch._dy
 PATIENCE = 600  # seconds, where all is over in two: only a process that waits in vain needs them
 
 
-@pytest.fixture(autouse=True)
-def double(monkeypatch):
-    """In float64 sums in another order differ by 1e-15, and a wrong weight still by far more."""
-    monkeypatch.setenv("DGM_DEVICE", "cpu")
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+# In float64 sums in another order differ by 1e-15, and a wrong weight still by far more.
+pytestmark = pytest.mark.usefixtures("cpu", "float64")
 
 
 def in_two(act, folder, *arguments):

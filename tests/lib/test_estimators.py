@@ -33,12 +33,7 @@ from dgm.estimators import (
 leave_one_out = partial(score_function, baseline="leave-one-out")
 
 
-@pytest.fixture(autouse=True)
-def double():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def exact_gradient(expectation, parameters):

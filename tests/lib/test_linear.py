@@ -12,13 +12,7 @@ from dgm.evaluate import principal_angles
 from dgm.models import PCA, PPCA
 from dgm.train import gradient_step
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 @pytest.fixture

@@ -18,13 +18,7 @@ from dgm.train import fit, gradient_step, linear_warmup
 VAE = models.VAE
 
 
-@pytest.fixture(autouse=True)
-def double(monkeypatch):
-    monkeypatch.setenv("DGM_DEVICE", "cpu")
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("cpu", "float64")
 
 
 def gradient(value, parameters):

@@ -11,13 +11,7 @@ from dgm import heads, models
 from dgm.estimators import logmeanexp
 from dgm.evaluate import DecoderPath, RBMPath, Sandwich, ais, reverse_ais, sandwich
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def bits(d):

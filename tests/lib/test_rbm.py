@@ -10,13 +10,7 @@ from dgm import objectives
 from dgm.models import RBM
 from dgm.train import fit, gradient_step
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def all_binary(d):

@@ -29,13 +29,7 @@ from dgm.train import History, gradient_step, load_checkpoint, save_checkpoint
 N = 20_000
 
 
-@pytest.fixture(autouse=True)
-def float64(monkeypatch):
-    monkeypatch.setenv("DGM_DEVICE", "cpu")
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("cpu", "float64")
 
 
 def two_modes():

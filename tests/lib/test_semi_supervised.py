@@ -20,14 +20,7 @@ from dgm.objectives import elbo, labelled_bound, m2, prediction_constrained, unl
 from dgm.objectives.semi_supervised import of_labelled, weights
 from dgm.train import fit, gradient_step
 
-
-@pytest.fixture(autouse=True)
-def double(monkeypatch):
-    monkeypatch.setenv("DGM_DEVICE", "cpu")
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("cpu", "float64")
 
 
 def scatter(model):
