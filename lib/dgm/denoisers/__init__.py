@@ -3,6 +3,7 @@
     base        `Denoising`: score, velocity and samples, for whoever can denoise
     exact       `NoisedMixture`, a known density; `IdealDenoiser`, a finite data set
     guidance    denoisers made of denoisers: of a class, of known pixels, of a measurement
+    likelihood  `flow_likelihood`, log p(x) of a denoiser as a flow
 
 A network that learns to denoise is `dgm.models.Diffusion`. All have the same methods, so that
 samplers, objectives and evaluations take any of them: the truth can stand in for a network.
@@ -11,12 +12,14 @@ samplers, objectives and evaluations take any of them: the truth can stand in fo
 from .base import Denoising
 from .exact import IdealDenoiser, NoisedMixture
 from .guidance import classifier_guided, guided, inpainting, observed
+from .likelihood import flow_likelihood
 
 __all__ = [
     "Denoising",
     "IdealDenoiser",
     "NoisedMixture",
     "classifier_guided",
+    "flow_likelihood",
     "guided",
     "inpainting",
     "observed",

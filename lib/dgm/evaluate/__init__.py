@@ -6,7 +6,8 @@
 importance sampling along a path of `paths`. `ode` is the likelihood of a denoiser as a flow.
 `plane` compares densities of the plane on a grid.
 `samples` needs draws alone, as there are of every generative model, implicit ones included,
-if need be in the features of a `classifier` of our own.
+if need be in the features of a `classifier` of our own. `trajectories` asks a flow how straight its
+ways are.
 """
 
 from ..models.codes import encode
@@ -43,6 +44,7 @@ from .samples import (
     mode_counts,
     modes_covered,
 )
+from .trajectories import straightness, transport_cost
 
 __all__ = [
     "AggregatePosterior",
@@ -79,5 +81,7 @@ __all__ = [
     "reconstruction_error",
     "reverse_ais",
     "sandwich",
+    "straightness",
     "train_classifier",
+    "transport_cost",
 ]

@@ -1,18 +1,15 @@
-"""The likelihood of a denoiser as a flow: its equation, run from data to noise."""
+"""The likelihood of a denoiser as a flow, measured."""
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from ..checks import check_examples, integer
-from ..paths import LOG_SNR, grid
-from ..protocols import given
-
-EXACT = 16  # coordinates up to which the trace is a sum over all of them
+from ..denoisers.likelihood import divergence, flow_likelihood
+from ..paths import LOG_SNR
 
 
+@torch.no_grad()
 def ode_log_prob(
     model,
     x: Tensor,
@@ -51,33 +48,10 @@ def ode_log_prob(
     >>> ode_log_prob(NoisedMixture(p), torch.zeros(1, 2), steps=20), p.log_prob(torch.zeros(1, 2))
     (tensor([-1.8379]), tensor([-1.8379]))
     """
-    check_examples(model, x, y)
-    steps, d = integer("steps", steps), x[0].numel()
-    if probes is None and d > EXACT:
-        raise ValueError(
-            f"probes: got None for events of {d} coordinates, expected how many; the exact trace "
-            f"is for at most {EXACT}"
-        )
-    condition = given(model, y)
-
-    def slope(x_t: Tensor, t: float) -> Tensor:
-        return model.velocity(x_t, t, **condition)
-
-    first, *later = reversed([t for t in grid(model.path, steps + 1, "log_snr", log_snr) if t > 0])
-    alpha = model.path.alpha(x.new_tensor(first))
-    x_t = alpha * model.standardised(x)
-    total = d * (alpha / model.scale).log()
-    for t, s in pairwise([first, *later]):
-        v = directions(x_t, probes)  # (K, B, *event)
-        u, there = with_divergence(slope, x_t, t, v)
-        end, then = with_divergence(slope, x_t + (s - t) * u, s, v)
-        x_t, total = x_t + (s - t) * (u + end) / 2, total + (s - t) * (there + then) / 2
-    t = x.new_tensor(later[-1])
-    size = torch.hypot(model.path.alpha(t), model.path.sigma(t))
-    p = torch.distributions.Normal(torch.zeros_like(size), size)
-    return total + p.log_prob(x_t).flatten(1).sum(1)
+    return flow_likelihood(model, x, y, steps, probes, log_snr)
 
 
+@torch.no_grad()
 def hutchinson(f: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     r"""f(x) and $v^\top \nabla f(x) \, v$, whose mean over v of mean 0 and covariance I is the
     trace of the Jacobian: (B, *event) -> (B, *event), (B,).
@@ -85,27 +59,4 @@ def hutchinson(f: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> tuple[Ten
     >>> hutchinson(lambda x: 3 * x, torch.zeros(1, 2), torch.ones(1, 2))[1]
     tensor([6.])
     """
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        value = f(x)
-        (pulled,) = torch.autograd.grad(value, x, v)
-    return value.detach(), (pulled * v).flatten(1).sum(1)
-
-
-def directions(x: Tensor, probes: int | None) -> Tensor:
-    """Random signs, (K, B, *event), or the D unit vectors times the root of D: the mean of
-    `hutchinson` over these is the trace itself.
-    """
-    if probes is not None:
-        return (
-            2.0 * torch.randint(2, (integer("probes", probes), *x.shape), device=x.device).to(x) - 1
-        )
-    d = x[0].numel()
-    unit = d**0.5 * torch.eye(d, dtype=x.dtype, device=x.device)
-    return unit.reshape(d, 1, *x.shape[1:]).expand(d, *x.shape)
-
-
-def with_divergence(f: Callable, x: Tensor, t: float, v: Tensor) -> tuple[Tensor, Tensor]:
-    """f(x, t) and its divergence, the mean over directions: (B, *event), (B,)."""
-    values = [hutchinson(lambda x: f(x, t), x, direction) for direction in v]
-    return values[0][0], torch.stack([trace for _, trace in values]).mean(0)
+    return divergence(f, x, v[None])

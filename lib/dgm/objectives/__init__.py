@@ -6,6 +6,7 @@ probabilistic. The players of a GAN have objectives of two arguments or three, i
 `critic_objective(D, real, fake)` and `generator_objective(D, fake)`.
 """
 
+from ..denoisers import flow_likelihood
 from .adversarial import (
     critic_hinge,
     critic_logistic,
@@ -22,6 +23,7 @@ from .denoising import denoising, diffusion_bound, iid, importance, stratified
 from .divergences import kl, kl_per_coordinate
 from .fisher import fisher
 from .likelihood import grid_likelihood, log_likelihood, order_agnostic, reconstruction
+from .matching import flow_between, flow_matching
 from .score_matching import (
     annealed_score_matching,
     denoising_score_matching,
@@ -42,6 +44,9 @@ __all__ = [
     "dreg",
     "elbo",
     "fisher",
+    "flow_between",
+    "flow_likelihood",
+    "flow_matching",
     "free_bits",
     "generator_linear",
     "generator_non_saturating",

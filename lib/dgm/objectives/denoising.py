@@ -108,13 +108,9 @@ def denoising(
     torch.Size([5])
     """
     check_examples(model, x, y)
-    if not 0 <= drop_label <= 1:
-        raise ValueError(f"drop_label: got {drop_label}, expected a share from 0 to 1")
+    y = hidden(y, drop_label)
     x = model.standardised(x)
     check_size(x)
-    if y is not None and drop_label:
-        hidden = torch.rand(len(x), device=x.device) < drop_label
-        y = y.masked_fill(hidden, -1)
     early, late = model.path.ends(log_snr, x)
     u, more = times(len(x), x)
     t = early + (late - early) * u  # (B,)
@@ -207,6 +203,19 @@ def reconstruction_term(model, x: Tensor, t: Tensor, levels: int | None) -> Tens
     logits = (-distance.square() / 2).masked_fill(far, -torch.inf)
     own = -((noisy - x) / sd).square() / 2 - logits.logsumexp(-1)  # (B, *event)
     return own.flatten(1).sum(1)
+
+
+def hidden(y: Tensor | None, share: float) -> Tensor | None:
+    """The labels, each replaced by -1 with this probability: (B,) -> (B,).
+
+    Raises:
+        ValueError: drop_label, the share, is not in [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"drop_label: got {share}, expected a share from 0 to 1")
+    if y is None or share == 0:
+        return y
+    return y.masked_fill(torch.rand(len(y), device=y.device) < share, -1)
 
 
 def check_size(x: Tensor) -> None:

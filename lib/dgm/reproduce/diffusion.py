@@ -25,19 +25,23 @@ DRAWN = 1000  # images, where all of them would take long
 END, ENDS = 10.0, (6.0, 8.0, 9.0, 10.0, 11.0)  # log SNR, of the bound
 
 
-def diffusion(epochs: int) -> Recipe:
+def diffusion(epochs: int, objective: Callable[..., Tensor] = denoising, **model) -> Recipe:
     """A U-Net of 243,028 weights on the cosine path, that predicts v.
 
     Sources: Ho, Jain and Abbeel (2020), arXiv:2006.11239; Salimans and Ho (2022), arXiv:2202.00512;
     Kingma et al. (2021), arXiv:2107.00630, for the stratified times. The settings are our own.
+
+    Args:
+        objective: what trains it.
+        model: another path, another prediction.
     """
 
     def step(shape: tuple[int, ...], rate: Callable[[int], float]) -> Step:
-        model = Diffusion.conv(shape, classes=10)
+        network = Diffusion.conv(shape, classes=10, **model)
         adam, lr_schedule = at_rate(partial(torch.optim.Adam, betas=(0.9, 0.99), fused=True), rate)
         return gradient_step(
-            model.to(device(), memory_format=torch.channels_last),
-            denoising,
+            network.to(device(), memory_format=torch.channels_last),
+            objective,
             optimizer=adam,
             lr_schedule=lr_schedule,
             clip=float(math.prod(shape)),  # 1 per pixel

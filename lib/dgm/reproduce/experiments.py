@@ -14,6 +14,7 @@ from .comparison import COMPARISONS
 from .diffusion import DIFFUSION
 from .digits import DIGITS, ORDERS
 from .energies import ENERGIES
+from .flow_matching import FLOW_MATCHING
 from .flows import FLOWS
 from .recipe import Recipe
 from .recipes import RECIPES
@@ -60,6 +61,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **ENERGIES,
     **SIX_WAYS,
     **DIFFUSION,
+    **FLOW_MATCHING,
     **COMPARISONS,
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,

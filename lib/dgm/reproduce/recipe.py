@@ -58,6 +58,7 @@ class Recipe:
         prepare: prepare(model, data), what the model is told of the data before it is trained.
         seeds: how often the full schedule is run. The first model is kept and described; of the
             others the record has the figures.
+        kept: whether its weights are, if they are small enough; else the record has what is shown.
     """
 
     model: str
@@ -72,6 +73,7 @@ class Recipe:
     few: int | None = 1000
     prepare: Callable[[nn.Module, data.Dataset], None] | None = None
     seeds: int = 1
+    kept: bool = True
     folder: ClassVar[str] = ""
 
     def plan(self, budget: float | None) -> dict:
@@ -146,7 +148,7 @@ class Recipe:
         if self.seeds > 1 and not (plan["budget_minutes"] or distributed):
             others = range(SEED + 1, SEED + self.seeds)
             record["other_seeds"] = [self.figure(plan, folder, seed) for seed in others]
-        return record, {"model": learned(step)}
+        return record, {"model": learned(step)} if self.kept else {}
 
     def train(
         self, plan: dict, checkpoint: Path, seed: int = SEED, distributed: bool = False

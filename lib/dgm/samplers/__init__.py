@@ -16,7 +16,7 @@ from .annealed import annealed_langevin, noise_levels
 from .chains import gibbs, metropolis
 from .langevin import Place, langevin, mala, mala_log_acceptance, mala_step
 from .replay import ReplayBuffer
-from .reverse import ancestral, ddim, ddim_step, euler, heun, multistep, sde
+from .reverse import ancestral, ddim, ddim_step, euler, heun, multistep, sde, trajectory
 
 __all__ = [
     "Place",
@@ -36,4 +36,5 @@ __all__ = [
     "multistep",
     "noise_levels",
     "sde",
+    "trajectory",
 ]

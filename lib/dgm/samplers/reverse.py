@@ -6,7 +6,7 @@ noise to 0 (`dgm.paths.grid`). What comes back is standardised, as the data behi
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -151,6 +151,23 @@ def sde(
         slope = slope - (eta * g).square() / 2 * from_x0(x0, "score", x, path, t)
         x = x + (s - t) * slope + eta * g * math.sqrt(t - s) * torch.randn_like(x)
     return x
+
+
+def trajectory(
+    model, x: Tensor, times: Sequence[float], y: Tensor | None = None, sampler: Callable = euler
+) -> Tensor:
+    """Where a sampler is at each of the times, x first: (T, B, *event).
+
+    Args:
+        sampler: one that takes each step for itself: `euler`, `heun`, `ddim`, `sde`.
+
+    Raises:
+        ValueError: as the sampler.
+    """
+    times, places = falling(model, x, times), [x]
+    for step in pairwise(times):
+        places.append(sampler(model, places[-1], step, y))
+    return torch.stack(places)
 
 
 def falling(model, x: Tensor, times: Sequence[float]) -> list[float]:
