@@ -14,7 +14,7 @@ import torch
 from torch.distributions import Independent, Normal, constraints
 from torch.distributions.constraints import Constraint
 
-from dgm import heads, models, objectives
+from dgm import heads, models, objectives, paths
 from dgm.protocols import (
     Denoiser,
     Energy,
@@ -224,6 +224,11 @@ EVERY = {
         models.EnergyNetwork.fourier, {"hidden": 4, "features": 2}, **energy
     ),
     "Diffusion.mlp": Entry(models.Diffusion.mlp, {"width": 4, "blocks": 1}, **diffusion),
+    "Diffusion.mlp, flow matching": Entry(
+        partial(models.Diffusion.mlp, path=paths.linear(), predict="velocity"),
+        {"width": 4, "blocks": 1},
+        **diffusion | {"objective": objectives.flow_matching},
+    ),
     "Diffusion.conv": Entry(models.Diffusion.conv, {"width": 4}, **diffusion, images=True),
     "ScoreNetwork.mlp": Entry(
         models.ScoreNetwork.mlp,

@@ -18,6 +18,7 @@ from dgm.bench import __main__ as program
 from dgm.bench import (
     clock,
     costs,
+    denoisers,
     flows,
     measure,
     picture,
@@ -150,7 +151,12 @@ def test_a_first_call_meets_the_last_batch():
 
 @pytest.mark.parametrize(
     "task, way",
-    [(t, w) for t, all_ in ways.TASKS.items() if t not in flows.TASKS for w in all_],
+    [
+        (t, w)
+        for t, all_ in ways.TASKS.items()
+        if t not in flows.TASKS | denoisers.TASKS
+        for w in all_
+    ],
 )
 def test_an_epoch_is_all_images(task, way, monkeypatch):
     """Each way, without its models: what it goes through in the first call and in an epoch."""
@@ -200,6 +206,40 @@ def test_flows_of_others_are_of_the_same_networks(kind, direction, monkeypatch):
     weights = inputs * 6 + 6 * 6 + 6 * outputs
     passes = passes if direction == flows.DRAWING else 1
     assert counted["dgm"] == 2 * 2 * flows.BATCH * weights * flows.LAYERS[kind] * passes
+
+
+# ---------------------------------------------------------------- flow matching and diffusion
+
+
+@pytest.mark.parametrize("kind", denoisers.BUILDS)
+@pytest.mark.parametrize("task", [denoisers.TRAINING, denoisers.DRAWING])
+def test_denoisers_of_others_ask_as_much_of_the_network(kind, task, monkeypatch):
+    """Products counted by torch: those of the networks alone, and of all that is installed."""
+    monkeypatch.setattr(denoisers, "BATCHES", dict.fromkeys(denoisers.BATCHES, 4))
+    monkeypatch.setattr(denoisers, "STEPS", 3)
+    counted = {}
+    for name, build in denoisers.BUILDS[kind].items():
+        if name not in ways.OTHERS or importlib.util.find_spec(name):
+            first, epoch = denoisers.way(build, kind, task, 8)
+            with FlopCounterMode(display=False) as counter:
+                epoch()
+            counted[name] = counter.get_total_flops()
+    assert len(set(counted.values())) == 1, counted
+    if kind == denoisers.FLOW and task == denoisers.DRAWING:
+        blocks = 3 * (2 * 128 * 128 + 48 * 256)
+        weights = 32 * 48 + 48 * 48 + 2 * 128 + blocks + 128 * 2
+        assert counted["dgm"] == 2 * (2 * 4) * weights * 3  # two batches, three evaluations
+
+
+def test_training_is_an_update_and_drawing_is_none():
+    model = denoisers.network(denoisers.FLOW)
+    update = denoisers.descent(model, lambda x: model(x, x[:, 0]).sum())
+    before = [p.clone() for p in model.parameters()]
+    update(torch.randn(4, 2))
+    assert any(not torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
+    _, draw = denoisers.ours(denoisers.FLOW)
+    x = draw(5)
+    assert x.shape == (5, 2) and not x.requires_grad
 
 
 # ---------------------------------------------------------------- products and bounds

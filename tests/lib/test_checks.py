@@ -55,6 +55,12 @@ ASKED = {
     "sliced_score_matching": ("EnergyNetwork.mlp", objectives.sliced_score_matching),
     "denoising_score_matching": ("EnergyNetwork.mlp", objectives.denoising_score_matching),
     "diffusion_bound": ("Diffusion.mlp", objectives.diffusion_bound),
+    "flow_matching": ("Diffusion.mlp", objectives.flow_matching),
+    "flow_between": (
+        "Diffusion.mlp",
+        lambda m, x, y: objectives.flow_between(m, x, torch.zeros(6, *SHAPE)),
+    ),
+    "flow_likelihood": ("Diffusion.mlp", partial(objectives.flow_likelihood, steps=1, probes=1)),
     "ode_log_prob": ("Diffusion.mlp", partial(evaluate.ode_log_prob, steps=1, probes=1)),
     "log_density": ("EnergyNetwork.mlp", energies.log_density),
     "score": ("EnergyNetwork.mlp", energies.score),

@@ -5,18 +5,18 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from ..reproduce.records import surroundings
-from . import flows
+from . import denoisers, flows
 from .costs import CURVES, cost, evaluation
 from .measure import measure, peak_memory, startup
 from .products import peaks
 from .sampling import MODELS, sampling
-from .ways import IWAE, PYTHAE, TASKS, batch_size, mnist_is_here
+from .ways import IWAE, OTHERS, TASKS, batch_size, mnist_is_here
 
 
 def surroundings_and(repeats: int) -> dict:
     """The head of a record: where it was made, of what, and the start-up of `import dgm`."""
     record = {"name": "bench", **surroundings()}
-    for package in (PYTHAE, flows.ZUKO, flows.NORMFLOWS):
+    for package in OTHERS:
         with suppress(PackageNotFoundError):
             record["versions"][package] = version(package)
     return record | {
@@ -30,7 +30,9 @@ def surroundings_and(repeats: int) -> dict:
 
 def images_of(task: str, n: int) -> int:
     """How many images to measure a task with: fewer for those that take a minute an epoch."""
-    return n // 30 if task == IWAE else n // 10 if task in flows.TASKS else n
+    if task == IWAE or denoisers.IMAGES in task:
+        return n // 30
+    return n // 10 if task in flows.TASKS | denoisers.TASKS else n
 
 
 def jobs_on(place: str, n: int, repeat: int) -> list[tuple]:

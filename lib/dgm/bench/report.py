@@ -2,7 +2,7 @@
 
 import statistics
 
-from . import flows
+from . import denoisers, flows
 from .costs import CHUNK, CURVES, DRAWS, EPOCH_OF
 from .measure import LAZY
 from .products import bytes_moved, operations
@@ -19,6 +19,11 @@ TARGETS = {
         (place, task): {flows.ZUKO: 1, flows.NORMFLOWS: 1}
         for place in ("cpu", "cuda")
         for task in flows.TASKS
+    },
+    **{
+        (place, task): {other: 1}
+        for place in ("cpu", "cuda")
+        for task, other in denoisers.OTHERS.items()
     },
 }
 # how many times as long an epoch may take on CPUs as its matrix products, a flow as its networks

@@ -18,7 +18,7 @@ from .. import data, heads, nets
 from .._device import device
 from ..reproduce import RECIPES
 from ..train import fit, gradient_step
-from . import flows
+from . import denoisers, flows
 from .clock import wait
 from .products import product_step
 from .pythae_vae import pythae_trainer
@@ -243,7 +243,8 @@ EPOCH = "an epoch of a VAE (784-400-20-400-784, Bernoulli likelihood, Adam)"
 IWAE = "an epoch of the scoreboard's IWAE (784-200-200-50, k = 50, batches of 20)"
 WORKERS = {"DataLoader, 2 workers": 2}  # processes beside the one that is measured
 OURS, PYTHAE, PRODUCTS = "dgm, compiled", "pythae", "matrix products alone"
-MAY_BE_MISSING = {OURS, PYTHAE, flows.ZUKO, flows.NORMFLOWS}  # a compiler, libraries of others
+OTHERS = (PYTHAE, flows.ZUKO, flows.NORMFLOWS, denoisers.MATCHING, denoisers.DDPM)  # libraries
+MAY_BE_MISSING = {OURS, *OTHERS}  # OURS needs a compiler
 
 TASKS: dict[str, dict[str, Way]] = {
     FEEDING: {
@@ -263,4 +264,5 @@ TASKS: dict[str, dict[str, Way]] = {
         OURS: partial(iwae_training, compile=True),
     },
     **flows.TASKS,
+    **denoisers.TASKS,
 }

@@ -78,14 +78,21 @@ class Diffusion(Denoising, nn.Module):
 
     def denoise(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
         r"""$\hat x_\theta(x_t, t)$, standardised: (B, *shape), a number or (B,) -> (B, *shape)."""
+        return to_x0(self.predicted(x, t, y), self.predict, x, self.path, t)
+
+    def predicted(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
+        """What the network makes of x_t, the prediction `predict`: (B, *shape) -> (B, *shape)."""
         check_examples(self, x, y)
         check_labels(y, self.classes, x.shape[:1], unlabelled=True)
         wide = beside(t, x)  # (B, 1, ...)
         size = torch.hypot(self.path.alpha(wide), self.path.sigma(wide))  # 1 on cosine and vp
         out = self.network(x / size, self.path.log_snr(wide).flatten(), y)
-        if self.predict == "v":
-            out = size * out  # so that one network of v serves all paths
-        return to_x0(out, self.predict, x, self.path, t)
+        return size * out if self.predict == "v" else out  # so that one of v serves all paths
+
+    def _as(self, kind: str, x: Tensor, t: float | Tensor, y: Tensor | None) -> Tensor:
+        if kind == self.predict:  # no way there and back, which loses digits near the data
+            return self.predicted(x, t, y)
+        return super()._as(kind, x, t, y)
 
     def standardise(self, x: Tensor) -> Self:
         """Take mean and standard deviation from data (N, *shape); returns the model."""
