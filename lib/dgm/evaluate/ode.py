@@ -38,6 +38,8 @@ def ode_log_prob(
         ValueError: x is no data of the model; steps or probes is no positive integer; there are no
             probes and too many coordinates.
 
+    Equation: eq-ode-likelihood
+
     Source: Song et al. (2021), arXiv:2011.13456, appendix D.2; Grathwohl et al. (2019),
     arXiv:1810.01367, for the probes.
 
