@@ -135,7 +135,7 @@ def test_the_mean_velocity_of_pairs():
         pair = path.d_alpha(t) * x0.T + path.d_sigma(t) * eps
         mean = (w * pair).sum(1) / w.sum(1)
         close(NoisedMixture(on_the_line(), path).velocity(x, 0.35)[:, 0], mean)
-    # noise with correlation c to Gaussian data, linear path: variances of x_t change as 2 u / x says
+    # noise of correlation c with Gaussian data, linear path: Var x_t changes as 2 u / x says
     c, v, t = 0.6, 0.25, torch.tensor(0.3, requires_grad=True)
     spread = (1 - t) ** 2 * v + t**2 + 2 * t * (1 - t) * c * v**0.5
     (change,) = torch.autograd.grad(spread, t)
@@ -189,7 +189,7 @@ def test_what_a_velocity_knows():
 
 @pytest.mark.equation("eq-one-flow")
 def test_all_paths_are_one_flow():
-    """Ends of three paths' own equations against that in the noise-to-signal ratio, no path in it."""
+    """Ends of three paths' equations against those of the one in sigma / alpha, without a path."""
     density, log_snr = in_the_plane(), torch.linspace(-5.0, 5.0, 401)
     y0 = torch.randn(12, 2) * math.exp(2.5)  # x / alpha, where there is much noise
     rho, y = (-log_snr / 2).exp(), y0
@@ -221,7 +221,6 @@ def test_what_the_losses_weigh():
 # ------------------------------------------------------------------ straight or not
 
 
-@pytest.mark.equation("def-straightness")
 def test_straightness():
     """The library's, along trajectories, against integrals over r(t) in closed form."""
     t = torch.linspace(0, 1, 4001)
@@ -305,7 +304,7 @@ def test_a_pairing_permutes_the_noise():
 
 @pytest.mark.equation("eq-quarter-turn")
 def test_straight_and_not_optimal():
-    """Trajectories of the pairs' conditional mean, from the joint Gaussian, against straight lines."""
+    """Trajectories of the conditional mean, by Gaussian conditioning, against straight lines."""
     R = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
     eps = torch.randn(7, 2)
 
@@ -420,4 +419,3 @@ def test_codes_are_put_back():
     standard = FlowPrior(model)().log_prob(z)
     model.mean.fill_(1.7), model.scale.fill_(0.2)
     close(FlowPrior(model)().log_prob(1.7 + 0.2 * z), standard - 3 * math.log(0.2))
-
