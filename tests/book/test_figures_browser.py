@@ -23,9 +23,10 @@ from PIL import Image
 from playwright.sync_api import expect
 from torch.distributions import Normal
 
-from dgm import figures
+from dgm import figures, toys
+from dgm.denoisers import IdealDenoiser
 from dgm.evaluate import nearest_distance
-from dgm.models import Autoencoder
+from dgm.models import Autoencoder, Diffusion
 
 PROBE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
 PHONE = {"width": 390, "height": 844}
@@ -50,6 +51,12 @@ def made():
     z = torch.linspace(-12, 12, 241)
     log_prior = Normal(0.0, 1.0).log_prob(z)
     two_modes = log_prior + Normal(z**2 / 2, 0.5).log_prob(torch.tensor(1.2))
+    net, field = Diffusion.conv((1, 8, 8), classes=10), Diffusion.mlp((2,), width=16)
+    with torch.no_grad():
+        for p in (*net.parameters(), *field.parameters()):  # some start as zero
+            p += 0.1 * torch.randn_like(p)
+    net.mean.fill_(0.3), net.scale.fill_(0.4)
+    images = torch.randn(100, 1, 8, 8)
     return {
         "plane": figures.latent_plane(decoder, codes, labels, reach=0.3, z=(0.2, 0.1)),
         "colour": figures.latent_plane(colour, 3 * codes, labels, classes=names),
@@ -67,12 +74,19 @@ def made():
         "flow": figures.flow_1d(),
         "walkers": figures.walkers(n=100),
         "field": figures.score_field(),
+        "noise": figures.from_noise(net, y=3, steps=8, w=1.0, eta=0.5),
+        "euler": figures.euler_steps(net, steps=2),
+        "ideal": figures.ideal_denoiser(IdealDenoiser(images), seed=4),
+        "particles": figures.particles(toys.ring(device="cpu"), learned=field, n=60, steps=12),
+        "guidance": figures.guidance(w=1.0),
+        "crossing": figures.crossing(),
         "decoder": decoder,
         "codes": codes,
     }  # fmt: skip
 
 
 ORDER = ["plane", "colour", "frames", "distribution", "two modes", "flow", "walkers", "field"]
+ORDER += ["noise", "euler", "ideal", "particles", "guidance", "crossing"]
 
 
 @pytest.fixture(scope="module")
@@ -388,6 +402,192 @@ def test_the_field_follows_the_noise_and_its_numbers_are_pythons(opened, made):
     assert not torch.equal(seen[0], seen[1]) and not torch.equal(seen[1], seen[2])
 
 
+# ---------------------------------------------------------------- samplers
+
+
+def words(figure) -> str:
+    """What stands beside the picture."""
+    return figure.locator(".dgm-readout").inner_text().replace("−", "-")
+
+
+def first_button(figure):
+    return figure.get_by_role("button").first
+
+
+def ink(canvas) -> torch.Tensor:
+    """A grey picture as numbers, 1 for black: (H, W)."""
+    return 1 - pixels(canvas)[..., 0] / 255
+
+
+def test_the_page_draws_an_image_in_frames(stopped, made):
+    """One step a frame; what it ends with is Python's, to the grey levels of a screen and 0.002."""
+    figure, fig = nth(stopped, "noise"), made["noise"]
+    left, _, strip = figure.locator("canvas").all()
+    draw, before = first_button(figure), pixels(strip)
+    assert "Draw" in draw.inner_text() and "Press Draw for 8 steps" in words(figure)
+    draw.press("Enter")
+    stopped.clock.run_for(70)
+    assert "Pause" in draw.inner_text() and "of 8: t = " in words(figure)
+    assert figure.locator("[aria-live=polite]").inner_text() == ""  # while it draws
+    draw.press("Enter")
+    stands = words(figure)
+    stopped.clock.run_for(500)
+    assert words(figure) == stands and "Go on" in draw.inner_text()
+    draw.press("Enter")
+    stopped.clock.run_for(2000)
+    assert "Step 8 of 8: t = 0" in words(figure) and "16 evaluations" in words(figure)
+    assert "16 evaluations" in figure.locator("[aria-live=polite]").inner_text()
+    wanted = fig.images[0, 0].clamp(0, 1)
+    assert wanted.std() > 0.1 and (ink(left) - wanted).abs().max() < 0.5 / 255 + 0.002
+    after = pixels(strip)
+    assert not torch.equal(after, before)
+    assert (1 - after[:8, -8:, 0] / 255 - wanted).abs().max() < 0.5 / 255 + 0.002  # the last one
+
+
+def test_noise_class_and_sliders_draw_anew(stopped, made):
+    figure, fig = nth(stopped, "noise"), made["noise"]
+    left, before = figure.locator("canvas").first, vars(fig).get("seed")
+    first_button(figure).press("Enter")
+    stopped.clock.run_for(1000)
+    seen = [pixels(left)]
+    figure.get_by_role("button", name="New noise").press("Enter")
+    stopped.clock.run_for(1000)
+    seen.append(pixels(left))
+    figure.get_by_role("combobox", name="class").select_option("7")
+    stopped.clock.run_for(1000)
+    seen.append(pixels(left))
+    press(figure, "guidance w", "Home")
+    press(figure, "new noise", "Home")
+    press(figure, "steps", "ArrowLeft", "ArrowLeft")
+    stopped.clock.run_for(1000)
+    assert "Noise 1, class 7." in words(figure) and "6 evaluations" in words(figure)
+    seen.append(pixels(left))
+    assert not any(torch.equal(a, b) for a, b in zip(seen, seen[1:], strict=False))
+    old = fig.seed, fig.y, fig.steps, fig.eta, fig.w
+    fig.seed, fig.y, fig.steps, fig.eta, fig.w = 1, 7, 6, 0.0, 0.0
+    wanted = fig.images[0, 0].clamp(0, 1)
+    fig.seed, fig.y, fig.steps, fig.eta, fig.w = old
+    assert before is None and (ink(left) - wanted).abs().max() < 0.5 / 255 + 0.002
+
+
+def test_eulers_steps_are_held_beside_the_most(stopped, made):
+    figure, fig = nth(stopped, "euler"), made["euler"]
+    left, right, _ = figure.locator("canvas").all()
+    first_button(figure).press("Enter")
+    stopped.clock.run_for(3000)  # 66 steps
+    few, many = (fig._way(n)[-1][1][0, 0].clamp(0, 1) for n in (2, 64))
+    for canvas, wanted in ((left, few), (right, many)):
+        assert (ink(canvas) - wanted).abs().max() < 0.5 / 255 + 0.002
+    found = float(re.search(r"difference to 64 steps: ([\d.]+)", words(figure))[1])
+    assert found == pytest.approx(fig.numbers["off"], abs=0.002) and found > 0.01
+    press(figure, "Euler steps", "End")
+    stopped.clock.run_for(3000)
+    assert "difference to 64 steps: 0.000" in words(figure)
+    assert torch.equal(ink(left), ink(right))
+
+
+def test_the_perfect_network_ends_at_one_image(opened, made):
+    figure, fig = nth(opened, "ideal"), made["ideal"]
+    shares = []
+    for key in ("Home", "End"):
+        press(figure, "log SNR", key)
+        settled(opened)
+        fig.log_snr = -8.0 if key == "Home" else 8.0
+        found = re.search(r"heaviest image ([\d.]+) .* = ([\d.]+) images", words(figure), re.S)
+        wanted = [fig.numbers["heaviest"], fig.numbers["effective"]]
+        assert [float(v) for v in found.groups()] == pytest.approx(wanted, abs=0.06)
+        shares.append(wanted[0])
+    fig.log_snr = 0.0
+    assert shares[0] < 0.1 and shares[1] > 0.99
+    noisy, mean, heaviest = figure.locator("canvas").all()[:3]
+    assert (ink(mean) - ink(heaviest)).abs().max() < 0.01
+    assert figure.locator(".dgm-heavy figcaption").first.inner_text() == "100 %"
+    before = pixels(noisy)
+    figure.get_by_role("button", name="New noise").press("Enter")
+    settled(opened)
+    assert not torch.equal(pixels(noisy), before)
+
+
+def test_particles_go_to_the_data_in_both_fields(stopped, made):
+    figure, fig = nth(stopped, "particles"), made["particles"]
+    canvases, play = figure.locator("canvas").all(), first_button(figure)
+    before = [pixels(c) for c in canvases]
+    assert "Step 0 of 12: t = 1.00" in words(figure)
+    play.press("Enter")
+    stopped.clock.run_for(100)
+    assert "Pause" in play.inner_text() and "Step 0 " not in words(figure)
+    stopped.clock.run_for(3000)
+    assert "Play" in play.inner_text() and "Step 12 of 12: t = 0.00" in words(figure)
+    assert all(not torch.equal(pixels(c), b) for c, b in zip(canvases, before, strict=True))
+    found = [float(v) for v in re.findall(r"(?:energy|score:|network:) (-?[\d.]+)", words(figure))]
+    wanted = [fig.numbers[name] for name in ("exact", "energy", "learned")]
+    assert found == pytest.approx(wanted, rel=0.002, abs=0.006)
+    press(figure, "time", "Home")
+    stopped.clock.run_for(100)
+    assert torch.equal(pixels(canvases[0]), before[0])
+    press(figure, "new noise", "End")
+    press(figure, "time", "End")
+    stopped.clock.run_for(1000)
+    fig.eta = 1.0
+    exact = float(re.search(r"score: (-?[\d.]+)", words(figure))[1])
+    assert exact == pytest.approx(fig.numbers["energy"], abs=0.006)
+    fig.eta = 0.0
+
+
+def test_the_numbers_of_guidance_are_pythons(opened, made):
+    figure, fig = nth(opened, "guidance"), made["guidance"]
+    slider, lines = figure.get_by_role("slider"), []
+    for keys in ((), ("ArrowRight",) * 30, ("Home",)):
+        press(figure, "guidance", *keys)
+        settled(opened)
+        fig.w, n = float(slider.input_value()), fig.numbers
+        n = fig.numbers
+        text = figure.locator(".dgm-sum").inner_text()
+        found = [float(v) for v in re.findall(r"\d\.\d+", text)]
+        wanted = [n["tv"], n["mean_ode"], n["mean_tilted"]]
+        assert found == pytest.approx(wanted, abs=0.006)
+        lines.append(figure.locator("path.q").last.get_attribute("d"))
+    assert len(set(lines)) == 3 and found[0] < 0.01
+    fig.w = 1.0
+
+
+def test_paths_cross_on_three_paths(stopped, made):
+    figure, fig = nth(stopped, "crossing"), made["crossing"]
+    left, right = figure.locator("canvas").all()
+    choice, seen, found = figure.get_by_role("combobox", name="path"), [], []
+    for path in ("linear", "cosine", "vp"):
+        choice.select_option(label=path)
+        stopped.clock.run_for(100)
+        fig.path = path
+        found.append(float(re.search(r"S = ([\d.]+)", figure.inner_text())[1]))
+        assert found[-1] == pytest.approx(fig.numbers["straightness"], abs=6e-4)
+        seen += [pixels(left), pixels(right)]
+    assert len(set(found)) == 3
+    assert not any(torch.equal(a, b) for i, a in enumerate(seen) for b in seen[:i])
+    fig.path = "linear"
+    first_button(figure).press("Enter")
+    stopped.clock.run_for(3000)
+    assert figure.get_by_role("slider").get_attribute("aria-valuetext") == "t = 0.00"
+    moved = pixels(left)
+    assert not torch.equal(moved, seen[-2])
+    figure.get_by_role("button", name="New pairs").press("Enter")
+    stopped.clock.run_for(100)
+    assert not torch.equal(pixels(left), moved)
+
+
+def test_samplers_do_not_move_where_motion_is_not_wanted(browser, page):
+    tab = browser.new_page(reduced_motion="reduce")
+    tab.goto(page)
+    for name, said in (("particles", "Step 12 of 12"), ("noise", "Step 8 of 8")):
+        figure = nth(tab, name)
+        first_button(figure).click()
+        expect(figure.locator(".dgm-readout")).to_contain_text(said)
+    figure = nth(tab, "crossing")
+    first_button(figure).click()
+    assert figure.get_by_role("slider").get_attribute("aria-valuetext") == "t = 0.00"
+    tab.close()
+
+
 # ---------------------------------------------------------------- frames and the distribution
 
 
@@ -530,7 +730,7 @@ def test_a_change_of_theme_redraws_the_plane(opened):
 
 
 def test_keyboard_reaches_every_control_and_shows_where_it_is(opened):
-    wanted = opened.locator("[tabindex], input, button, summary").count()
+    wanted = opened.locator("[tabindex], input, button, select, summary").count()
     outlined = 0
     for _ in range(wanted):
         opened.keyboard.press("Tab")
@@ -538,7 +738,7 @@ def test_keyboard_reaches_every_control_and_shows_where_it_is(opened):
             """() => document.activeElement.closest(".dgm-figure") !== null
                  && parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2"""
         )
-    assert wanted == 29 and outlined == wanted
+    assert wanted == 57 and outlined == wanted
 
 
 def test_the_still_picture_stands_in_print_and_without_javascript(browser, opened, page):

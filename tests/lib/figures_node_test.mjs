@@ -34,6 +34,43 @@ const RUN = {
     return { accepted, x: crowd.places().map(({ x }) => x) };
   },
   flow: ({ spec, knots, z }) => ({ ...js.flowNumbers(spec, knots), curve: z.map((v) => js.flowCurve(knots, v)) }),
+  denoise({ kind, spec, path, calls }) {
+    const denoise = js[kind](spec, path);
+    return calls.map(({ x, t, y, w }) => {
+      const at = Float64Array.from(x);
+      return Array.from(w === undefined ? denoise(at, t, y) : js.guided(denoise, y, w)(at, t));
+    });
+  },
+  sample({ spec, path, x, times, eta, noise }) {
+    const denoise = js.exactDenoiser(spec, path), start = Float64Array.from(x);
+    const ends = {
+      ddim: [...js.ddim(path, denoise, start, times, eta, () => noise.shift())].at(-1).x,
+      heun: js.heun(js.velocity(path, denoise), start, times).at(-1),
+    };
+    return { ddim: Array.from(ends.ddim), heun: Array.from(ends.heun) };
+  },
+  normals({ seed, n }) {
+    const normal = js.normalNumbers(seed);
+    return Array.from({ length: n }, normal);
+  },
+  times: ({ path, steps }) => js.falling(path, steps),
+  ideal({ spec, seed }) {
+    const way = [...js.perfectWay(spec, js.sixteenLevels(spec.images), seed)];
+    return way.map(({ t, x, x0, weights }) => ({ t, x: Array.from(x), x0: Array.from(x0), weights }));
+  },
+  images: ({ spec, values }) => Array.from([...js.imageSteps(spec, values).way].at(-1).x),
+  particles({ spec, values, learned }) {
+    const end = [...js.particleSteps(spec, values, learned).way].at(-1).x;
+    return { x: Array.from(end), energy: js.particleEnergy(spec, end) };
+  },
+  guidance({ spec, w }) {
+    const { tv, mean_ode, mean_tilted, ode, tilted } = js.guidanceMasses(spec, w);
+    return { tv, mean_ode, mean_tilted, ode, tilted };
+  },
+  crossing({ spec, values }) {
+    const { pairs, way, straightness } = js.crossingWays(spec, values);
+    return { pairs: pairs.map((x) => Array.from(x)), end: Array.from(way.at(-1)), straightness };
+  },
 };
 
 const cases = JSON.parse(readFileSync(0));

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib import resources
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.lib.figures_in_node import answers_to
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
@@ -25,7 +25,6 @@ from dgm.figures._formats import to_base64
 from dgm.models import PCA, Autoencoder
 from dgm.samplers.langevin import Place, mala_log_acceptance
 
-JS = resources.files(figures).joinpath("figures.js")
 CODES = torch.tensor([[0.0, 0.0], [1.5, -2.0], [-3.0, 0.5], [40.0, 40.0]])
 
 # ---------------------------------------------------------------- the page's arithmetic
@@ -50,6 +49,12 @@ NETWORKS = {
     "sigmoid": layer(nn.Sigmoid()),
     "softplus": layer(nn.Softplus()),
     "softplus, beta": layer(nn.Softplus(beta=3.0)),
+    "silu": layer(nn.SiLU()),
+    "layer norm": layer(nn.LayerNorm(12)),
+    "group norm": image_layer(nn.GroupNorm(3, 3)),
+    "group norm, groups": layer(nn.Unflatten(-1, (6, 2, 1)), nn.GroupNorm(2, 6)),
+    "pixel shuffle": layer(nn.Unflatten(-1, (12, 1, 1)), nn.PixelShuffle(2)),
+    "pixel unshuffle": layer(nn.Unflatten(-1, (1, 2, 6)), nn.PixelUnshuffle(2)),
     "flatten, identity": layer(nn.Unflatten(-1, (3, 4)), nn.Identity(), nn.Flatten()),
     "convolution": image_layer(nn.Conv2d(3, 4, 3, padding=1)),
     "convolution, strides": image_layer(nn.Conv2d(3, 4, (2, 3), stride=(1, 2), padding=(0, 1))),
@@ -150,14 +155,7 @@ def cases() -> list[dict]:
 @pytest.fixture(scope="module")
 def answers() -> list:
     """What figures.js makes of all cases."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("THE JAVASCRIPT OF THE FIGURES WAS NOT CHECKED: there is no node on the PATH")
-    script = Path(__file__).with_name("figures_node_test.mjs")
-    command = [node, str(script), str(JS)]
-    done = subprocess.run(command, input=json.dumps(cases()), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return answers_to(cases())
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -6,6 +6,12 @@
     fig = flow_1d()                                    # bend a curve; see what becomes of N(0, 1)
     fig = walkers(toys.ring())                         # Langevin steps, all taken or some refused
     fig = score_field(toys.ring())                     # a slider over noise levels
+    fig = from_noise(model)                            # the page draws images, step by step
+    fig = ideal_denoiser(IdealDenoiser(x))             # the images that a noisy one may have been
+    fig = particles(toys.ring())                       # from noise to data, in any number of steps
+    fig = guidance()                                   # what guidance draws, and what it is said to
+    fig = crossing()                                   # paths that cross, trajectories that do not
+    fig = euler_steps(model)                           # one noise, followed in 1 to 64 steps
 
 The last expression of a cell shows the figure. Where a kernel runs it is a widget, whose values
 Python reads and sets (`fig.z`, `fig.values`, `fig.mean`). On a page without a kernel it is
@@ -16,17 +22,28 @@ and nothing is requested from anywhere. Without JavaScript, and in print, a stil
 anywidget, matplotlib and Pillow are imported when a figure is made.
 """
 
+from ._crossing import crossing
 from ._distribution_1d import distribution_1d
 from ._energies import score_field, walkers
 from ._flow_1d import flow_1d
 from ._frames import frames
+from ._from_noise import euler_steps, from_noise
+from ._guidance import guidance
+from ._ideal_denoiser import ideal_denoiser
 from ._latent_plane import latent_plane
+from ._particles import particles
 
 __all__ = [
+    "crossing",
     "distribution_1d",
+    "euler_steps",
     "flow_1d",
     "frames",
+    "from_noise",
+    "guidance",
+    "ideal_denoiser",
     "latent_plane",
+    "particles",
     "score_field",
     "walkers",
 ]

@@ -1,13 +1,16 @@
-"""A decoder that travels in a page: the list of its layers and their rounded weights.
+"""A network that travels in a page: the list of its layers and their rounded weights.
 
 Weights are rounded to float16, or to int8 with one float32 scale per row (per output channel of a
-convolution): W_ij = s_i q_ij with s_i = max_j |W_ij| / 127. The first layer, which takes the code
-itself, stays float32: codes have no fixed scale, and rounding there would move whole pictures.
+convolution): W_ij = s_i q_ij with s_i = max_j |W_ij| / 127. The first layer of a decoder, which
+takes the code itself, stays float32: codes have no fixed scale, and rounding there would move whole
+pictures.
 
-figures.js evaluates the list; `Packed.layers` and the weights are all it knows of the network.
+figures.js evaluates the list; `Packed.layers` and the weights are all it knows of the network. What
+is told the noise level is taken apart in `_conditioned`.
 """
 
 import copy
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,7 +24,8 @@ from ..models.linear import PCA
 
 SUPPORTED = (
     "Linear, Conv2d and ConvTranspose2d (zero padding, no groups, no dilation), ReLU, LeakyReLU, "
-    "Tanh, Sigmoid, Softplus, Flatten, Unflatten and Identity, in Sequential or the networks of "
+    "SiLU, Tanh, Sigmoid, Softplus, GroupNorm, LayerNorm of vectors, PixelShuffle, "
+    "PixelUnshuffle, Flatten, Unflatten and Identity, in Sequential or the networks of "
     "dgm.nets, under dgm.heads.Bernoulli or Normal, and the models PCA and Autoencoder"
 )
 
@@ -35,12 +39,12 @@ class Packed:
         weights: all weights, little-endian, in the order in which the layers need them.
         rounded: the same network in torch, with the weights that the page will use.
         count: number of weights, biases included.
-        precision: "float16" or "int8", of the layers after the first; "float32" if there are none.
+        precision: "float16" or "int8"; "float32" if nothing was rounded.
     """
 
     layers: list[dict]
     weights: bytes
-    rounded: nn.Sequential
+    rounded: nn.Module
     count: int
     precision: str
 
@@ -66,22 +70,42 @@ def pack(decoder, precision: str, latent: int = 2) -> Packed:
     plain = [copy.deepcopy(layer).cpu().float() for layer in _plain_layers(decoder)]
     # one code, sent through to learn the shapes
     x = torch.zeros(1, latent, dtype=torch.float32, device="cpu")
-    layers, weights, count = [], [], 0
+    notes, exact = Notes(), "float32"
     for layer in plain:
         try:
-            y = layer(x)
+            x = notes.through(layer, x, precision if notes.weights else exact)
         except RuntimeError as error:
             raise ValueError(
                 f"decoder: expected one that takes codes of {latent} numbers, got {layer}"
             ) from error
-        layers.append(_describe(layer, x.shape[1:], y.shape[1:]))
-        if hasattr(layer, "weight"):
-            layers[-1]["precision"] = precision if weights else "float32"
-            weights.append(_round(layer, **layers[-1]))
-            count += sum(p.numel() for p in layer.parameters())
-        x = y
-    precision = precision if len(weights) > 1 else "float32"
-    return Packed(layers, b"".join(weights), nn.Sequential(*plain), count, precision)
+    rounded = any(layer.get("precision", exact) != exact for layer in notes.layers)
+    return notes.packed(nn.Sequential(*plain), precision if rounded else exact)
+
+
+class Notes:
+    """What the page has to know of a network, noted down while an example goes through it."""
+
+    def __init__(self):
+        self.layers, self.weights, self.count = [], [], 0
+
+    def through(self, layer: nn.Module, x: Tensor, precision: str) -> Tensor:
+        """Note a layer down and round its weights; returns what it makes of x, (1, ...)."""
+        y = layer(x)
+        noted = self.note(**_describe(layer, x.shape[1:], y.shape[1:]))
+        if "rows" in noted:
+            noted["precision"] = precision
+            self.weights.append(_round(layer, **noted))
+        elif noted["type"] == "norm":
+            self.weights += [_bytes(layer.weight, "<f4"), _bytes(layer.bias, "<f4")]
+        self.count += sum(p.numel() for p in layer.parameters())
+        return y
+
+    def note(self, type: str, **what) -> dict:
+        self.layers.append({"type": type, **what})
+        return self.layers[-1]
+
+    def packed(self, rounded: nn.Module, precision: str) -> Packed:
+        return Packed(self.layers, b"".join(self.weights), rounded, self.count, precision)
 
 
 def _plain_layers(module) -> Iterator[nn.Module]:
@@ -118,6 +142,17 @@ def _describe(layer: nn.Module, before: torch.Size, after: torch.Size) -> dict:
     match layer:
         case nn.Flatten() | nn.Unflatten() | nn.Identity():
             return {"type": "same"}  # the numbers stay in order, only their shape changes
+        case nn.PixelShuffle(upscale_factor=fold):
+            return {"type": "shuffle", "fold": fold, "in": [*before]}
+        case nn.PixelUnshuffle(downscale_factor=fold):
+            return {"type": "unshuffle", "fold": fold, "in": [*before]}
+        case nn.SiLU():
+            return {"type": "silu"}
+        case nn.GroupNorm(affine=True):
+            sizes = {"channels": layer.num_channels, "groups": layer.num_groups}
+            return {"type": "norm", **sizes, "eps": layer.eps}
+        case nn.LayerNorm(elementwise_affine=True) if layer.normalized_shape == tuple(before):
+            return {"type": "norm", "channels": math.prod(before), "groups": 1, "eps": layer.eps}
         case nn.ReLU():
             return {"type": "relu"}
         case nn.LeakyReLU():
@@ -149,18 +184,23 @@ def _round(layer, precision: str, transposed: bool = False, **_) -> bytes:
     """Round the weights of a layer in place; returns its bytes: [scales] weights biases."""
     # rows are outputs; a transposed convolution has its inputs first
     weight = layer.weight.transpose(0, 1) if transposed else layer.weight
+    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias
+    return round_matrix(weight, precision) + _bytes(bias, "<f4")
+
+
+def round_matrix(weight: Tensor, precision: str) -> bytes:
+    """Round a matrix (rows, ...) in place; returns its bytes: [scales] weights."""
     rows = weight.flatten(1)  # (rows, columns)
-    bias = _bytes(rows.new_zeros(len(rows)) if layer.bias is None else layer.bias, "<f4")
     if precision == "float32":
-        return _bytes(rows, "<f4") + bias
+        return _bytes(rows, "<f4")
     if precision == "float16":
         rounded = rows.half()
         weight.copy_(rounded.view_as(weight))
-        return _bytes(rounded, "<f2") + bias
+        return _bytes(rounded, "<f2")
     scale = (rows.abs().amax(1) / 127).clamp_min(1e-30)  # (rows,)
     q = (rows / scale[:, None]).round()  # -127 .. 127
     weight.copy_((q * scale[:, None]).view_as(weight))
-    return _bytes(scale, "<f4") + _bytes(q, "i1") + bias
+    return _bytes(scale, "<f4") + _bytes(q, "i1")
 
 
 def _bytes(values: Tensor, kind: str) -> bytes:

@@ -69,6 +69,13 @@ class Figure(anywidget.AnyWidget):
         return f"{type(self).__name__}({', '.join(values)})"
 
 
+def _within(name: str, value: float, low: float, high: float) -> float:
+    """A value of a slider, moved to its nearer end if it lies beyond."""
+    if math.isnan(value):
+        raise traitlets.TraitError(f"{name}: got nan, expected a number")
+    return min(max(value, low), high)
+
+
 class LatentPlane(Figure):
     """See `latent_plane`. `z` is the code whose image is shown."""
 
@@ -265,3 +272,211 @@ class ScoreField(Figure):
             f"arrows along its score. Of the noise's 2, {n['told']:.2f} can be told."
         )
         return to_webp(self._draw_still(self.spec, self.sigma), quality=80), alt
+
+
+class Drawing(Figure):
+    """Images that a network draws in the page. `y` is the class, `seed` that of the noise."""
+
+    y = traitlets.Int().tag(sync=True, page=True, value=True)
+    seed = traitlets.Int().tag(sync=True, page=True, value=True)
+    steps = traitlets.Int().tag(sync=True, page=True, value=True)
+
+    def __init__(self, draw, draw_still, **traits):
+        self._draw = draw  # y, seed, steps, ... -> [(t, x_t, x̂), ...]
+        self._draw_still = draw_still  # such ways by their names -> Pillow image
+        super().__init__(**traits)
+
+    @traitlets.validate("y", "steps")
+    def _stay_on_the_slider(self, proposal):
+        ends = {"steps": self.spec["steps"], "y": [0, max(len(self.spec["classes"]) - 1, 0)]}
+        return _within(proposal.trait.name, proposal.value, *ends[proposal.trait.name])
+
+    def _of_class(self) -> str:
+        names = self.spec["classes"]
+        return f" of the class {names[self.y]}" if names else ""
+
+
+class FromNoise(Drawing):
+    """See `from_noise`. `eta` is the share of new noise, `w` guidance."""
+
+    eta = traitlets.Float().tag(sync=True, page=True, value=True)
+    w = traitlets.Float().tag(sync=True, page=True, value=True)
+
+    def __init__(self, **traits):
+        super().__init__(kind="from_noise", **traits)
+
+    @traitlets.validate("eta", "w")
+    def _stay_on_their_sliders(self, proposal):
+        high = 1.0 if proposal.trait.name == "eta" else 8.0 if self.spec["classes"] else 0.0
+        return _within(proposal.trait.name, proposal.value, 0.0, high)
+
+    @property
+    def images(self):
+        """What the page draws, computed in Python: (1, C, H, W)."""
+        return self._way()[-1][1]
+
+    def _way(self):
+        return self._draw(self.y, self.seed, self.steps, self.eta, self.w)
+
+    def still(self):
+        way = self._way()
+        alt = (
+            f"An image{self._of_class()} from noise in {self.steps} steps: above x_t from noise to "
+            "data, below what the network sees in it."
+        )
+        return to_webp(self._draw_still({"$x_t$": way, r"$\hat x$": way}, (1, 2)), quality=80), alt
+
+
+class EulerSteps(Drawing):
+    """See `euler_steps`. `steps` are Euler's."""
+
+    def __init__(self, **traits):
+        super().__init__(kind="euler_steps", **traits)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """How far the end is from that of the most steps, computed in Python."""
+        few, many = (self._way(n)[-1][1] for n in (self.steps, self.spec["steps"][1]))
+        return {"off": (few - many).square().mean().sqrt().item()}
+
+    def _way(self, steps: int):
+        return self._draw(self.y, self.seed, steps)
+
+    def still(self):
+        few, most = self._way(self.steps), self.spec["steps"][1]
+        rows = {f"{self.steps} steps": few, "$\\hat x$": few, f"{most} steps": self._way(most)}
+        alt = (
+            f"An image{self._of_class()} from noise in {self.steps} of Euler's steps: x_t, what "
+            f"the network sees in it, and x_t in {most} steps. The ends differ by "
+            f"{self.numbers['off']:.2f}."
+        )
+        return to_webp(self._draw_still(rows, (1, 2, 1)), quality=80), alt
+
+
+class PerfectNetwork(Figure):
+    """See `ideal_denoiser`. `log_snr` is lambda, `seed` that of the noise."""
+
+    log_snr = traitlets.Float().tag(sync=True, page=True, value=True)
+    seed = traitlets.Int().tag(sync=True, page=True, value=True)
+
+    def __init__(self, measure, draw_still, **traits):
+        self._measure, self._draw_still = measure, draw_still  # of seed and log_snr
+        super().__init__(kind="ideal_denoiser", **traits)
+
+    @traitlets.validate("log_snr")
+    def _stay_on_the_slider(self, proposal):
+        levels = self.spec["levels"]
+        return _within("log_snr", proposal.value, levels[0], levels[-1])
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The largest weight and how many images count, computed in Python."""
+        return self._measure(self.seed, self.log_snr)
+
+    def still(self):
+        n = self.numbers
+        alt = (
+            f"A noisy image at log SNR {self.log_snr:.2g}, the mean of the training images given "
+            f"it, and the {self.spec['heaviest']} that count most; the first has the weight "
+            f"{n['heaviest']:.2f}."
+        )
+        return to_webp(self._draw_still(self.seed, self.log_snr), quality=80), alt
+
+
+class Particles(Figure):
+    """See `particles`. `t` is the time that is shown."""
+
+    eta = traitlets.Float().tag(sync=True, page=True, value=True)
+    steps = traitlets.Int().tag(sync=True, page=True, value=True)
+    t = traitlets.Float().tag(sync=True, page=True, value=True)
+    seed = traitlets.Int().tag(sync=True, page=True, value=True)
+
+    def __init__(self, measure, draw_still, **traits):
+        self._measure, self._draw_still = measure, draw_still  # of steps, eta and seed
+        super().__init__(kind="particles", **traits)
+
+    @traitlets.validate("eta", "t", "steps")
+    def _stay_on_the_slider(self, proposal):
+        name = proposal.trait.name
+        ends = self.spec["steps"] if name == "steps" else (0.0, 1.0)
+        return _within(name, proposal.value, *ends)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Mean energies at time 0 in nats, computed in Python."""
+        return self._measure(self.steps, self.eta, self.seed)
+
+    def still(self):
+        n = self.numbers
+        found = f"Their mean energy is {n['energy']:.2f} at the end, the exact one {n['exact']:.2f}"
+        if "learned" in n:
+            found += f", that of the network's particles below {n['learned']:.2f}"
+        alt = (
+            f"{self.spec['n']} particles on their way from noise to data in {self.steps} steps, "
+            f"in front of the density at the time. {found}."
+        )
+        return to_webp(self._draw_still(self.steps, self.eta, self.seed), quality=80), alt
+
+
+class Guidance(Figure):
+    """See `guidance`. `w` is its strength."""
+
+    w = traitlets.Float().tag(sync=True, page=True, value=True)
+
+    def __init__(self, measure, draw_still, **traits):
+        self._measure, self._draw_still = measure, draw_still  # of w
+        super().__init__(kind="guidance", **traits)
+
+    @traitlets.validate("w")
+    def _stay_on_the_slider(self, proposal):
+        return _within("w", proposal.value, 0.0, self.spec["most"])
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Total variation and means, computed in Python."""
+        return self._measure(self.w)
+
+    def still(self):
+        n = self.numbers
+        alt = (
+            f"Three densities on the line at w = {self.w:g}: of the class, the tilted one with the "
+            f"mean {n['mean_tilted']:.2f}, and what the ODE draws with the mean "
+            f"{n['mean_ode']:.2f}. Total variation between the last two: {n['tv']:.2f}."
+        )
+        return to_webp(self._draw_still(self.w), quality=80), alt
+
+
+class Crossing(Figure):
+    """See `crossing`. `path` is the name of the path, `t` the time that is marked."""
+
+    path = traitlets.Unicode().tag(sync=True, page=True, value=True)
+    t = traitlets.Float().tag(sync=True, page=True, value=True)
+    seed = traitlets.Int().tag(sync=True, page=True, value=True)
+
+    def __init__(self, measure, draw_still, **traits):
+        self._measure, self._draw_still = measure, draw_still  # of path and seed; and time
+        super().__init__(kind="crossing", **traits)
+
+    @traitlets.validate("path")
+    def _know_the_path(self, proposal):
+        if proposal.value not in self.spec["paths"]:
+            known = ", ".join(self.spec["paths"])
+            raise traitlets.TraitError(f"path: got {proposal.value!r}, expected one of {known}")
+        return proposal.value
+
+    @traitlets.validate("t")
+    def _stay_on_the_slider(self, proposal):
+        return _within("t", proposal.value, 0.0, 1.0)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The straightness of the trajectories, computed in Python."""
+        return self._measure(self.path, self.seed)
+
+    def still(self):
+        alt = (
+            f"Left, {self.spec['shown']} {self.path} paths from examples to their noises, which "
+            "cross. Right, the trajectories of the field from the same noises, which do not. Their "
+            f"straightness is {self.numbers['straightness']:.2f}."
+        )
+        return to_webp(self._draw_still(self.path, self.t, self.seed), quality=80), alt

@@ -83,7 +83,15 @@ def ddim(
     return x
 
 
-def ddim_step(path: Path, x: Tensor, x0: Tensor, s: float, t: float, eta: float = 0.0) -> Tensor:
+def ddim_step(
+    path: Path,
+    x: Tensor,
+    x0: Tensor,
+    s: float,
+    t: float,
+    eta: float = 0.0,
+    z: Tensor | None = None,
+) -> Tensor:
     r"""From time t to s < t, with the image $\hat x$ and the noise $\hat\epsilon$ that go with it:
 
     $$x_s = \alpha_s \hat x + \sqrt{\sigma_s^2 - \eta^2 \tilde\sigma^2} \, \hat\epsilon
@@ -91,9 +99,9 @@ def ddim_step(path: Path, x: Tensor, x0: Tensor, s: float, t: float, eta: float 
     \Big(\sigma_t^2 - \frac{\alpha_t^2}{\alpha_s^2} \sigma_s^2\Big), \quad
     z \sim \mathcal N(0, I) .$$
 
-    With the true image it keeps $q(x_s \mid x_0)$, for every $\eta$.
+    With the true image it keeps $q(x_s \mid x_0)$, for every $\eta$. z is drawn unless it is given.
 
-    Shapes: x and x0 (B, *event) -> (B, *event).
+    Shapes: x, x0 and z (B, *event) -> (B, *event).
 
     Equation: eq-ddim, eq-ddim-solves
     """
@@ -103,7 +111,9 @@ def ddim_step(path: Path, x: Tensor, x0: Tensor, s: float, t: float, eta: float 
     variance = sigma_s.square() * (1 - (alpha_t * sigma_s / (alpha_s * sigma_t)).square())
     kept = (sigma_s.square() - eta**2 * variance).sqrt()
     x = alpha_s * x0 + kept * eps
-    return x + eta * variance.sqrt() * torch.randn_like(x) if eta else x
+    if eta:
+        x = x + eta * variance.sqrt() * (torch.randn_like(x) if z is None else z)
+    return x
 
 
 ancestral = partial(ddim, eta=1.0)
