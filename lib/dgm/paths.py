@@ -48,7 +48,7 @@ class Path:
     def log_snr(self, t: Tensor) -> Tensor:
         r"""$\lambda_t = \log (\alpha_t^2 / \sigma_t^2)$, infinite where there is no noise.
 
-        Equation: def-path
+        Equation: def-gaussian-path
         """
         return 2 * (self.alpha(t) / self.sigma(t)).log()
 
@@ -165,7 +165,7 @@ def noised(path: Path, x: Tensor, t: float | Tensor, eps: Tensor) -> Tensor:
     r"""$x_t = \alpha_t x_0 + \sigma_t \epsilon$, a draw of $q(x_t \mid x_0)$ if eps is one of
     $\mathcal N(0, I)$: (B, *event) -> (B, *event).
 
-    Equation: def-path
+    Equation: def-gaussian-path
 
     >>> noised(linear(), torch.ones(1, 2), 0.25, torch.zeros(1, 2))
     tensor([[0.7500, 0.7500]])
