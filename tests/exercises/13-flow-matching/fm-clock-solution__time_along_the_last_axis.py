@@ -1,0 +1,5 @@
+def from_theirs(w, x, s):
+    t = 1 - s
+    u = -w
+    noise = x + (1 - t) * u
+    return u, x - t * u, noise, -noise / t

@@ -1,0 +1,10 @@
+def end_target(net, u, x, r, t):
+    U, slope = jvp(lambda t: net(x, r, t), (t,), (torch.ones_like(t),))
+    passed = (t - r)[:, None]
+    return (u(x - passed * U, r) + passed * slope).detach()
+
+
+def jumps(net, x, times):
+    for t, r in pairwise(times):
+        x = x - (t - r) * net(x, torch.full((len(x),), r), torch.full((len(x),), t))
+    return x

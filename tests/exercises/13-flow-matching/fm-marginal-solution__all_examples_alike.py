@@ -1,0 +1,6 @@
+def marginal_velocity(x, t, data, path):
+    t = torch.as_tensor(t)
+    alpha, sigma = path.alpha(t), path.sigma(t)
+    apart = x[:, None] - alpha * data
+    each = path.d_alpha(t) * data + path.d_sigma(t) * apart / sigma
+    return (each).mean(1)

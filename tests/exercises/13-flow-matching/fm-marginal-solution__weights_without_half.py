@@ -1,0 +1,7 @@
+def marginal_velocity(x, t, data, path):
+    t = torch.as_tensor(t)
+    alpha, sigma = path.alpha(t), path.sigma(t)
+    apart = x[:, None] - alpha * data
+    weights = (-apart.square().sum(2) / sigma**2).softmax(1)
+    each = path.d_alpha(t) * data + path.d_sigma(t) * apart / sigma
+    return (weights[..., None] * each).sum(1)

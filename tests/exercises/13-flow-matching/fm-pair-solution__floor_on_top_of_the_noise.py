@@ -1,0 +1,3 @@
+def pair(x0, eps, t, floor):
+    t = t.reshape(-1, *[1] * (x0.dim() - 1))
+    return (1 - t) * x0 + (floor + t) * eps, eps - x0

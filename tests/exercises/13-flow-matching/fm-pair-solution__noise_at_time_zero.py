@@ -1,0 +1,3 @@
+def pair(x0, eps, t, floor):
+    t = t.reshape(-1, *[1] * (x0.dim() - 1))
+    return t * x0 + (1 - (1 - floor) * t) * eps, x0 - (1 - floor) * eps
