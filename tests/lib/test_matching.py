@@ -311,13 +311,13 @@ def test_the_likelihood_has_the_gradient_that_differences_have():
     model, x = flow(width=3), torch.randn(4, 2).double()
     for probes in (None, 1):
         torch.manual_seed(0)
-        flow_likelihood(model, x, steps=4, probes=probes).sum().backward()
+        flow_likelihood(model, x, steps=2, probes=probes).sum().backward()
         for weight in (model.network.first[1].weight, model.network.last[1].weight):
             values = []
             for step in (1e-5, -1e-5):
                 weight.data[0, 1] += step
                 torch.manual_seed(0)
-                values.append(flow_likelihood(model, x, steps=4, probes=probes).sum().item())
+                values.append(flow_likelihood(model, x, steps=2, probes=probes).sum().item())
                 weight.data[0, 1] -= step
             assert (values[0] - values[1]) / 2e-5 == pytest.approx(
                 weight.grad[0, 1].item(), rel=1e-4, abs=1e-6
@@ -336,12 +336,16 @@ def test_maximum_likelihood_learns_a_scale():
     """Of N(0, 0.25): the mean log-likelihood comes near the entropy's."""
     torch.manual_seed(0)
     model = Diffusion.mlp((1,), width=8, blocks=1, path=paths.linear(), predict="velocity")
-    step = gradient_step(model, partial(flow_likelihood, steps=6), lr=2e-2)
-    for _ in range(60):
-        step((0.5 * torch.randn(64, 1),))
+    step = gradient_step(model, partial(flow_likelihood, steps=4), lr=2e-2)
     x = 0.5 * torch.randn(500, 1)
-    gap = Normal(0.0, 0.5).log_prob(x)[:, 0] - ode_log_prob(model, x, steps=40)
-    assert abs(gap.mean()) < 0.05
+
+    def gap():
+        return (Normal(0.0, 0.5).log_prob(x)[:, 0] - ode_log_prob(model, x, steps=30)).mean()
+
+    before = gap()
+    for _ in range(25):
+        step((0.5 * torch.randn(64, 1),))
+    assert -0.02 < gap() < before / 4
 
 
 # ------------------------------------------------------------------ codes

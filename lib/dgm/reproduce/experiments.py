@@ -23,6 +23,7 @@ from .ring import RING_COLLAPSE, RING_GAME
 from .runs import stopwatch
 from .six_ways import SIX_WAYS
 from .stacked import HUNDRED_LABELS
+from .straight import STRAIGHT
 from .variants import VARIANTS
 
 
@@ -62,6 +63,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **SIX_WAYS,
     **DIFFUSION,
     **FLOW_MATCHING,
+    **STRAIGHT,
     **COMPARISONS,
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,
