@@ -47,7 +47,7 @@ class Denoising:
     def velocity(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
         r"""$\mathbb E[\dot\alpha x_0 + \dot\sigma \epsilon \mid x_t]$: (B, *event) -> the same.
 
-        Equation: eq-flow-ode
+        Equation: eq-flow-ode, eq-marginal-velocity, eq-continuity
         """
         return self._as("velocity", x, t, y)
 

@@ -58,6 +58,8 @@ def hutchinson(f: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> tuple[Ten
     r"""f(x) and $v^\top \nabla f(x) \, v$, whose mean over v of mean 0 and covariance I is the
     trace of the Jacobian: (B, *event) -> (B, *event), (B,).
 
+    Equation: eq-hutchinson-variance
+
     >>> hutchinson(lambda x: 3 * x, torch.zeros(1, 2), torch.ones(1, 2))[1]
     tensor([6.])
     """

@@ -27,7 +27,7 @@ def euler(model, x: Tensor, times: Sequence[float], y: Tensor | None = None) -> 
 
     First order: twice the steps, half the error.
 
-    Equation: eq-orders
+    Equation: eq-orders, eq-first-step
     """
     condition = given(model, y)
     for t, s in pairwise(falling(model, x, times)):
@@ -185,6 +185,8 @@ def trajectory(
 
     Raises:
         ValueError: as the sampler.
+
+    Equation: eq-gaussian-flow
     """
     times, places = falling(model, x, times), [x]
     for step in pairwise(times):
