@@ -45,7 +45,7 @@ def minibatch_ot(x: Tensor, eps: Tensor, y: Tensor | None = None, size: int = 12
         ValueError: x and eps are not of one shape, y is not one label for each, or size is no
             positive integer.
 
-    Equation: def-coupling, eq-permutation
+    Equation: def-pairing, eq-permutation
 
     Source: Tong et al. (2024), arXiv:2302.00482, Improving and Generalizing Flow-Based Generative
     Models with Minibatch Optimal Transport; Pooladian et al. (2023), arXiv:2304.14772.
