@@ -1,0 +1,7 @@
+def guided_step(x, x0_y, x0, w, now, then, eta, z):
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = now, then
+    image = (x0 + w * (x0 - x0_y)).clamp(-1, 1)
+    noise = (x - alpha_t * image) / sigma_t
+    step = sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2
+    fresh = eta * sigma_s / sigma_t * math.sqrt(step)
+    return alpha_s * image + math.sqrt(sigma_s**2 - fresh**2) * noise + fresh * z

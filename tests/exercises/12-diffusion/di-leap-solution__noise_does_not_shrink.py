@@ -1,0 +1,2 @@
+def leap(a, b):
+    return a.prod(), (b**2).sum()

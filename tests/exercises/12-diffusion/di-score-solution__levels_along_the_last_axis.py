@@ -1,0 +1,6 @@
+def to_score(value, kind, x, alpha, sigma):
+    if kind == "x0":
+        value = (x - alpha * value) / sigma
+    elif kind == "v":
+        value = (sigma * x + alpha * value) / (alpha**2 + sigma**2)
+    return -value / sigma

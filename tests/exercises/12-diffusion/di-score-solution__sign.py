@@ -1,0 +1,7 @@
+def to_score(value, kind, x, alpha, sigma):
+    alpha, sigma = (c.reshape(-1, *[1] * (x.dim() - 1)) for c in (alpha, sigma))
+    if kind == "x0":
+        value = (x - alpha * value) / sigma
+    elif kind == "v":
+        value = (sigma * x + alpha * value) / (alpha**2 + sigma**2)
+    return value / sigma
