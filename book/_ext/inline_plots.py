@@ -77,8 +77,9 @@ def is_paper(element: ET.Element) -> bool:
 
 def take_paper(root: ET.Element) -> None:
     for group in root.iter("g"):
-        if re.fullmatch(r"(figure|axes)_\d+", group.get("id", "")) and is_paper(group[0]):
-            group.remove(group[0])
+        grounds = [e for e in group[:1] if is_paper(e)]  # axes that are off may hold nothing
+        if grounds and re.fullmatch(r"(figure|axes)_\d+", group.get("id", "")):
+            group.remove(grounds[0])
 
 
 def shorten(numbers: str, digits: int) -> str:

@@ -5,7 +5,8 @@ on the built page; the text stands in for them where the roles are unknown, as i
 
 Reading is what stands open before "Check yourself" and "Exercises". Prose takes a minute for 200
 words, a proof, which is followed with a pencil, a minute for 100. A display equation takes 15
-seconds, 30 in a proof; a figure 20, a line of code 3.
+seconds, 30 in a proof; a figure 20, a line of code or of what it printed 3. What a cell shows
+stands open where only its code is folded away.
 
 Working is those two sections: each question two minutes, each exercise what its stars say
 (dgm.assignment.chapter.MINUTES).
@@ -60,7 +61,15 @@ def is_work(node: nodes.Node) -> bool:
 
 def is_folded(node: nodes.Node) -> bool:
     """Behind a disclosure of its cell, tagged hide-input or so: for whoever asks."""
-    return any(above.get("hide_mode") for above in around(node))
+    part = ""
+    for above in around(node):
+        part = {"cell_code_source": "input", "cell_code_output": "output"}.get(
+            above.get("nb_element"), part
+        )
+        folded = above.get("hide_mode")  # "input", "output", "input+output" or "all"
+        if folded:
+            return folded == "all" or part in folded.split("+")
+    return False
 
 
 def is_proof(node: nodes.Node) -> bool:
@@ -79,7 +88,7 @@ def reading_minutes(doctree: nodes.document) -> int:
         elif isinstance(node, nodes.math_block):
             seconds += EQUATION_OF_PROOF if proof else EQUATION
         elif isinstance(node, nodes.literal_block):
-            seconds += CODE_LINE * (node.astext().count("\n") + 1)
+            seconds += CODE_LINE * (node.astext().strip("\n").count("\n") + 1)
         elif isinstance(node, nodes.figure):
             seconds += FIGURE
     return max(1, round(seconds / 60))

@@ -88,6 +88,12 @@ def test_a_plot_is_ink_and_the_palette(tmp_path):
     assert html.count("fill:var(--plot-ground)") == 2  # the text's box and the hatch, no paper
 
 
+def test_axes_that_hold_nothing_are_no_trouble():
+    """A place that is left empty in a grid of pictures."""
+    html = inline_plots.inline(drawn(lambda ax: ax.axis("off")), "nothing", "p-")
+    assert 'aria-label="nothing"' in html and "<path" not in html  # nor is there any paper
+
+
 def test_a_cloud_takes_little_room():
     points = np.random.default_rng(0).normal(size=(1000, 2))
     svg = drawn(lambda ax: ax.scatter(*points.T, s=3, alpha=0.5, linewidths=0))

@@ -13,6 +13,8 @@ import small_book
 import source_checks as checks
 import teaching
 from bs4 import BeautifulSoup
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from places import BOOK
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -238,6 +240,27 @@ def test_reading_and_working_are_counted_apart(tmp_path):
     assert warnings == ""
     said = BeautifulSoup(pages["index"], "html.parser").get_text().replace(teaching.NBSP, " ")
     assert re.findall("Read in .*", said) == ["Read in 4 minutes, worked in 1 h 17 min."]
+
+
+def cell(tag: str) -> NotebookNode:
+    """Forty lines of code, two minutes, that printed eighty, four."""
+    output = new_output("stream", text="a line\n" * 80)
+    code = "\n".join(["pass"] * 40)
+    return new_code_cell(code, metadata={"tags": [tag] if tag else []}, outputs=[output])
+
+
+@pytest.mark.parametrize(
+    ("tag", "minutes"),
+    [("", 7), ("hide-input", 5), ("hide-output", 3), ("hide-cell", 1), ("remove-input", 5)],
+)
+def test_what_is_folded_away_is_not_read(tag, minutes, tmp_path):
+    """Besides the cell there are 200 words, and the few of the sentence that counts."""
+    cells = [new_markdown_cell("# Long\n\n" + "word " * 200), cell(tag)]
+    cells.append(new_markdown_cell("Read in {reading-time}`long`."))
+    files = {"index.ipynb": new_notebook(cells=cells)}
+    _, pages = small_book.build(tmp_path, files, "reading_time", parser="myst_nb")
+    said = BeautifulSoup(pages["index"], "html.parser").get_text()
+    assert re.findall("Read in .*", said) == [f"Read in {minutes} minutes."]
 
 
 def test_what_does_not_exist_is_a_warning(tmp_path):
