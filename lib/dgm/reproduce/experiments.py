@@ -16,6 +16,7 @@ from .digits import DIGITS, ORDERS
 from .energies import ENERGIES
 from .flow_matching import FLOW_MATCHING
 from .flows import FLOWS
+from .latent_flow import LATENT_FLOW
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
@@ -64,6 +65,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **DIFFUSION,
     **FLOW_MATCHING,
     **STRAIGHT,
+    **LATENT_FLOW,
     **COMPARISONS,
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,
