@@ -125,14 +125,12 @@ def games(columns: int, rows: int) -> torch.Tensor:
     return draws.detach().reshape(rows, columns, 28, 28)
 
 
-def flows(columns: int, rows: int, temperature: float = 0.4) -> torch.Tensor:
-    """Part IV: what the recorded flow makes of cooled noise."""
+def emerged(columns: int, rows: int) -> torch.Tensor:
+    """Part IV: draws of the recorded diffusion model, all classes in turn."""
     torch.manual_seed(0)
-    flow = load("spline-flow").model().flow
-    z = temperature * torch.randn(columns * rows, 784, device=dgm.device())
-    with torch.no_grad():
-        pictures = flow.decode(torch.special.ndtr(z))  # its base is uniform
-    return pictures.clamp(0, 1).reshape(rows, columns, 28, 28)
+    y = torch.arange(columns * rows, device=dgm.device()) % 10
+    draws = load("diffusion").model().sample(len(y), y, steps=30)
+    return draws.clamp(0, 1).reshape(rows, columns, 28, 28)
 
 
 def save(picture: Image.Image, name: str, palette: int = 96) -> None:
@@ -179,7 +177,7 @@ def main() -> None:
     save(tiled(prototypes(8, 6), scale=7, gap=14), "part-1.png", palette=32)
     save(tiled(map_of_codes(8, 6), scale=2, gap=14), "part-2.png", palette=32)
     save(tiled(games(8, 6), scale=2, gap=14), "part-3.png", palette=32)
-    save(tiled(flows(8, 6), scale=2, gap=14), "part-4.png", palette=32)
+    save(tiled(emerged(8, 6), scale=2, gap=14), "part-4.png", palette=32)
     (HERE / "icon.svg").write_text(draw_icon(digits.images[13]))
 
 

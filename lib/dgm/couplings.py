@@ -44,6 +44,8 @@ def minibatch_ot(x: Tensor, eps: Tensor, y: Tensor | None = None, size: int = 12
         ValueError: x and eps are not of one shape, y is not one label for each, or size is no
             positive integer.
 
+    Equation: def-pairing, eq-permutation
+
     Source: Tong et al. (2024), arXiv:2302.00482, Improving and Generalizing Flow-Based Generative
     Models with Minibatch Optimal Transport; Pooladian et al. (2023), arXiv:2304.14772.
 
@@ -89,6 +91,8 @@ def pairs(
 
     Raises:
         ValueError: n or steps is no positive integer, or labels are missing.
+
+    Equation: eq-cost-chain
 
     Source: Liu, Gong and Liu (2023), arXiv:2209.03003, Flow Straight and Fast, section 2.
 

@@ -46,7 +46,10 @@ class Path:
     time_of: Schedule
 
     def log_snr(self, t: Tensor) -> Tensor:
-        r"""$\lambda_t = \log (\alpha_t^2 / \sigma_t^2)$, infinite where there is no noise."""
+        r"""$\lambda_t = \log (\alpha_t^2 / \sigma_t^2)$, infinite where there is no noise.
+
+        Equation: def-gaussian-path
+        """
         return 2 * (self.alpha(t) / self.sigma(t)).log()
 
     def ends(self, log_snr: tuple[float, float], like: Tensor) -> Tensor:
@@ -162,6 +165,8 @@ def noised(path: Path, x: Tensor, t: float | Tensor, eps: Tensor) -> Tensor:
     r"""$x_t = \alpha_t x_0 + \sigma_t \epsilon$, a draw of $q(x_t \mid x_0)$ if eps is one of
     $\mathcal N(0, I)$: (B, *event) -> (B, *event).
 
+    Equation: def-gaussian-path
+
     >>> noised(linear(), torch.ones(1, 2), 0.25, torch.zeros(1, 2))
     tensor([[0.7500, 0.7500]])
     """
@@ -174,6 +179,8 @@ def transition(path: Path, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
     $$q(x_t \mid x_s) = \mathcal N\Big(\frac{\alpha_t}{\alpha_s} x_s, \; \sigma_t^2 -
     \frac{\alpha_t^2}{\alpha_s^2} \sigma_s^2\Big) .$$
+
+    Equation: eq-transition
 
     >>> transition(linear(), torch.tensor(0.25), torch.tensor(0.5))
     (tensor(0.6667), tensor(0.2222))
@@ -191,6 +198,8 @@ def posterior(path: Path, x_t: Tensor, x_0: Tensor, s, t) -> Independent:
 
     with $\sigma_{t \mid s}^2$ the variance of `transition`. At s = 0 it is the point x_0.
 
+    Equation: eq-step-back, eq-kl-snr
+
     Source: Ho, Jain and Abbeel (2020), arXiv:2006.11239, equations 6 and 7.
 
     >>> posterior(linear(), torch.ones(1, 2), torch.zeros(1, 2), s=0.25, t=0.5).mean
@@ -206,12 +215,18 @@ def posterior(path: Path, x_t: Tensor, x_0: Tensor, s, t) -> Independent:
 
 
 def drift(path: Path, t: Tensor) -> Tensor:
-    r"""$f_t = \dot\alpha_t / \alpha_t$ of the forward equation $dx = f x \, dt + g \, dw$."""
+    r"""$f_t = \dot\alpha_t / \alpha_t$ of the forward equation $dx = f x \, dt + g \, dw$.
+
+    Equation: eq-flow-ode
+    """
     return path.d_alpha(t) / path.alpha(t)
 
 
 def diffusion(path: Path, t: Tensor) -> Tensor:
-    r"""$g_t = \sqrt{2 \sigma_t \dot\sigma_t - 2 f_t \sigma_t^2}$ of the forward equation."""
+    r"""$g_t = \sqrt{2 \sigma_t \dot\sigma_t - 2 f_t \sigma_t^2}$ of the forward equation.
+
+    Equation: eq-flow-ode
+    """
     sigma = path.sigma(t)
     return (2 * sigma * (path.d_sigma(t) - drift(path, t) * sigma)).sqrt()
 
@@ -225,6 +240,8 @@ def terminal_kl(path: Path, x: Tensor, t: float | Tensor = 1.0) -> Tensor:
     a = \frac{\alpha_t^2}{\alpha_t^2 + \sigma_t^2} .$$
 
     Shapes: x (B, *event) -> (B,).
+
+    Equation: eq-diffusion-elbo
 
     >>> terminal_kl(cosine(), torch.ones(1, 64)).item()
     0.0

@@ -51,6 +51,8 @@ def to_x0(value: Tensor, kind: str, x: Tensor, path: Path, t: float | Tensor) ->
     Raises:
         ValueError: the kind is unknown, or a time is not in [0, 1].
 
+    Equation: eq-dresses, eq-linear-readings
+
     >>> import torch; from dgm.paths import linear
     >>> x0, eps = torch.tensor([[2.0]]), torch.tensor([[-1.0]])
     >>> to_x0(eps - x0, "velocity", 0.75 * x0 + 0.25 * eps, linear(), 0.25)
@@ -69,6 +71,8 @@ def from_x0(x0: Tensor, kind: str, x: Tensor, path: Path, t: float | Tensor) -> 
     $\hat\epsilon = (x - \alpha \hat x) / \sigma$.
 
     Shapes, raises: as `to_x0`; where there is no noise only the image is known.
+
+    Equation: eq-linear-readings
 
     >>> import torch; from dgm.paths import linear
     >>> from_x0(torch.tensor([[2.0]]), "eps", torch.tensor([[1.25]]), linear(), 0.25)
@@ -91,6 +95,8 @@ def loss_weight(kind: str, path: Path, t: Tensor) -> Tensor:
     \rVert^2 .$$
 
     It is SNR for "eps", and 1 + SNR for "v" where $\alpha^2 + \sigma^2 = 1$.
+
+    Equation: eq-dresses, eq-matching-weight
 
     >>> import torch; from dgm.paths import cosine
     >>> loss_weight("v", cosine(), torch.tensor([0.5]))

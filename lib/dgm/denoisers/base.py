@@ -45,7 +45,10 @@ class Denoising:
         return self._as("score", x, t, y)
 
     def velocity(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
-        r"""$\mathbb E[\dot\alpha x_0 + \dot\sigma \epsilon \mid x_t]$: (B, *event) -> the same."""
+        r"""$\mathbb E[\dot\alpha x_0 + \dot\sigma \epsilon \mid x_t]$: (B, *event) -> the same.
+
+        Equation: eq-flow-ode, eq-marginal-velocity, eq-continuity
+        """
         return self._as("velocity", x, t, y)
 
     def _as(self, kind: str, x: Tensor, t: float | Tensor, y: Tensor | None) -> Tensor:

@@ -41,11 +41,17 @@ class NoisedMixture(Denoising):
         return self.noised.log_prob(x, y=y, **self._at(x, t))
 
     def denoise(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
-        r"""$\mathbb E[x_0 \mid x_t]$: (B, D) -> (B, D)."""
+        r"""$\mathbb E[x_0 \mid x_t]$: (B, D) -> (B, D).
+
+        Equation: eq-tweedie-path, eq-one-path
+        """
         return self.noised.denoise(x, y=y, **self._at(x, t))
 
     def covariance(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
-        r"""$\operatorname{Cov}[x_0 \mid x_t]$: (B, D) -> (B, D, D)."""
+        r"""$\operatorname{Cov}[x_0 \mid x_t]$: (B, D) -> (B, D, D).
+
+        Equation: eq-tweedie-path, eq-best-variance
+        """
         return self.noised.covariance(x, y=y, **self._at(x, t))
 
     def score(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
@@ -86,6 +92,8 @@ class IdealDenoiser(Denoising):
 
     Raises:
         ValueError: there are no examples, or values that are not finite, or not one label for each.
+
+    Equation: eq-ideal-denoiser
 
     Source: Karras et al. (2022), arXiv:2206.00364, appendix B.3.
 

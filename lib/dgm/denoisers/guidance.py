@@ -36,6 +36,8 @@ def guided(model, w: float) -> Denoising:
     Raises:
         ValueError: the model has no classes.
 
+    Equation: eq-guidance, eq-guided-gaussian
+
     Source: Ho and Salimans (2022), arXiv:2207.12598, Classifier-Free Diffusion Guidance.
 
     >>> from dgm.models import Diffusion
@@ -65,6 +67,8 @@ def classifier_guided(model, classifier: Callable[..., Tensor], w: float = 1.0) 
     Args:
         model: of all classes; of one with classes y = -1 is asked.
         classifier: of (x, t) -> logits (B, classes).
+
+    Equation: eq-guidance-bayes
 
     Source: Dhariwal and Nichol (2021), arXiv:2105.05233; for Bayes' rule Song et al. (2021),
     arXiv:2011.13456.
@@ -131,6 +135,8 @@ def observed(
         value: y, (M,).
         sd: of the measurement's noise.
         spread: of t (B,) -> v_t (B, 1) or (B, M); None for zero.
+
+    Equation: eq-observed
 
     Source: Chung et al. (2023), arXiv:2209.14687, Diffusion Posterior Sampling; with a variance
     Song et al. (2023), Pseudoinverse-Guided Diffusion Models.

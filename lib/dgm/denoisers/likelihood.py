@@ -34,6 +34,8 @@ def flow_likelihood(
 
     Args, raises: as `dgm.evaluate.ode_log_prob`.
 
+    Equation: eq-instantaneous
+
     Source: Chen et al. (2018), arXiv:1806.07366, Neural Ordinary Differential Equations; Grathwohl
     et al. (2019), arXiv:1810.01367, FFJORD, for the probes.
 

@@ -29,6 +29,8 @@ class FlowPrior(nn.Module):
         sampler: `samplers.heun` or `samplers.euler`.
         probes: random signs for the divergence; None for the exact trace, up to 16 coordinates.
 
+    Equation: eq-latent-flow, eq-standardised-codes
+
     Source: Vahdat, Kreis and Kautz (2021), arXiv:2106.05931, Score-based Generative Modeling in
     Latent Space; Rombach et al. (2022), arXiv:2112.10752, for encoders that stay as they are.
 

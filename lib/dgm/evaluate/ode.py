@@ -38,6 +38,8 @@ def ode_log_prob(
         ValueError: x is no data of the model; steps or probes is no positive integer; there are no
             probes and too many coordinates.
 
+    Equation: eq-ode-likelihood
+
     Source: Song et al. (2021), arXiv:2011.13456, appendix D.2; Grathwohl et al. (2019),
     arXiv:1810.01367, for the probes.
 
@@ -55,6 +57,8 @@ def ode_log_prob(
 def hutchinson(f: Callable[[Tensor], Tensor], x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     r"""f(x) and $v^\top \nabla f(x) \, v$, whose mean over v of mean 0 and covariance I is the
     trace of the Jacobian: (B, *event) -> (B, *event), (B,).
+
+    Equation: eq-hutchinson-variance
 
     >>> hutchinson(lambda x: 3 * x, torch.zeros(1, 2), torch.ones(1, 2))[1]
     tensor([6.])

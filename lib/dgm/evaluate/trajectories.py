@@ -36,6 +36,8 @@ def straightness(
     Raises:
         ValueError: n or steps is no positive integer, or labels are missing.
 
+    Equation: def-straightness
+
     Source: Liu, Gong and Liu (2023), arXiv:2209.03003, Flow Straight and Fast, equation 5.
 
     >>> from dgm import toys
@@ -64,6 +66,8 @@ def transport_cost(x: Tensor, ends: Tensor) -> tuple[float, float]:
 
     Raises:
         ValueError: they are not of one shape.
+
+    Equation: eq-cost-chain, eq-quarter-turn
 
     >>> transport_cost(torch.zeros(3, 2), torch.ones(3, 2))
     (2.0, 0.0)

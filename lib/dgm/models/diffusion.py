@@ -77,7 +77,10 @@ class Diffusion(Denoising, nn.Module):
         self.register_buffer("scale", torch.ones(()))
 
     def denoise(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:
-        r"""$\hat x_\theta(x_t, t)$, standardised: (B, *shape), a number or (B,) -> (B, *shape)."""
+        r"""$\hat x_\theta(x_t, t)$, standardised: (B, *shape), a number or (B,) -> (B, *shape).
+
+        Equation: eq-wiener
+        """
         return to_x0(self.predicted(x, t, y), self.predict, x, self.path, t)
 
     def predicted(self, x: Tensor, t: float | Tensor, y: Tensor | None = None) -> Tensor:

@@ -100,6 +100,8 @@ def denoising(
         ValueError: x is no data of the model, or not standardised (looked at on a CPU); a share of
             labels that is not in [0, 1].
 
+    Equation: eq-denoising-floor
+
     Source: Ho, Jain and Abbeel (2020), arXiv:2006.11239, equation 14; Kingma et al. (2021),
     arXiv:2107.00630, Variational Diffusion Models, for the times.
 
@@ -153,6 +155,8 @@ def diffusion_bound(
 
     Raises:
         ValueError: as `denoising`; k or levels is too small.
+
+    Equation: eq-diffusion-limit
 
     Source: Kingma et al. (2021), arXiv:2107.00630, Variational Diffusion Models, equations 14-18;
     Ho, Jain and Abbeel (2020), arXiv:2006.11239.

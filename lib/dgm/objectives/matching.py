@@ -47,6 +47,8 @@ def flow_matching(
     Raises:
         ValueError: as `denoising`.
 
+    Equation: eq-flow-matching
+
     Source: Lipman et al. (2023), arXiv:2210.02747, Flow Matching for Generative Modeling, equation
     9; Liu, Gong and Liu (2023), arXiv:2209.03003; Albergo and Vanden-Eijnden (2023),
     arXiv:2209.15571.

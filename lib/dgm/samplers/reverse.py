@@ -26,6 +26,8 @@ def euler(model, x: Tensor, times: Sequence[float], y: Tensor | None = None) -> 
     $$x_s = x_t + (s - t) \, u(x_t, t) .$$
 
     First order: twice the steps, half the error.
+
+    Equation: eq-orders, eq-first-step
     """
     condition = given(model, y)
     for t, s in pairwise(falling(model, x, times)):
@@ -41,6 +43,8 @@ def heun(model, x: Tensor, times: Sequence[float], y: Tensor | None = None) -> T
 
     Second order, and two evaluations a step; one in a step to time 0, where there is no noise left
     and no slope is known.
+
+    Equation: eq-orders
 
     Source: Karras et al. (2022), arXiv:2206.00364, algorithm 1.
     """
@@ -66,6 +70,8 @@ def ddim(
 
     Raises:
         ValueError: eta is not in [0, 1].
+
+    Equation: eq-orders
 
     Source: Song, Meng and Ermon (2021), arXiv:2010.02502, Denoising Diffusion Implicit Models.
     """
@@ -96,6 +102,8 @@ def ddim_step(
     With the true image it keeps $q(x_s \mid x_0)$, for every $\eta$. z is drawn unless it is given.
 
     Shapes: x, x0 and z (B, *event) -> (B, *event).
+
+    Equation: eq-ddim, eq-ddim-solves
     """
     t, s = (torch.as_tensor(time, dtype=x.dtype, device=x.device) for time in (t, s))
     alpha_t, sigma_t, alpha_s, sigma_s = path.alpha(t), path.sigma(t), path.alpha(s), path.sigma(s)
@@ -120,6 +128,8 @@ def multistep(model, x: Tensor, times: Sequence[float], y: Tensor | None = None)
     \hat x_r), \qquad r > t > s .$$
 
     Second order at one evaluation a step. The first step and one to time 0 are DDIM's.
+
+    Equation: eq-orders
 
     Source: Lu et al. (2022), arXiv:2211.01095, DPM-Solver++, algorithm 2 (2M).
     """
@@ -149,6 +159,8 @@ def sde(
     Raises:
         ValueError: eta is negative.
 
+    Equation: eq-reverse-sde
+
     Source: Song et al. (2021), arXiv:2011.13456, equation 6; Anderson (1982),
     doi:10.1016/0304-4149(82)90051-5.
     """
@@ -173,6 +185,8 @@ def trajectory(
 
     Raises:
         ValueError: as the sampler.
+
+    Equation: eq-gaussian-flow
     """
     times, places = falling(model, x, times), [x]
     for step in pairwise(times):
