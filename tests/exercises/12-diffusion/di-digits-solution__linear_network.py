@@ -16,8 +16,8 @@ class Denoiser(nn.Module):
 
 def learn(model, x):
     adam = torch.optim.Adam(model.parameters(), lr=5e-3, betas=(0.9, 0.99))
-    falling = LinearLR(adam, 1, end_factor=0, total_iters=300)
-    for _ in range(300):
+    falling = LinearLR(adam, 1, end_factor=0, total_iters=150)
+    for _ in range(150):
         x0, t = x[torch.randint(len(x), (128,))], 0.01 + 0.98 * torch.rand(128)
         alpha, sigma = levels(t)
         error = model(alpha * x0 + sigma * torch.randn_like(x0), t) - x0
