@@ -475,7 +475,7 @@ def test_eulers_steps_are_held_beside_the_most(stopped, made):
     left, right, _ = figure.locator("canvas").all()
     first_button(figure).press("Enter")
     stopped.clock.run_for(3000)  # 66 steps
-    few, many = (fig._way(n)[-1][1][0, 0].clamp(0, 1) for n in (2, 64))
+    few, many = (way[-1][1][0, 0].clamp(0, 1) for way in fig._ways())
     for canvas, wanted in ((left, few), (right, many)):
         assert (ink(canvas) - wanted).abs().max() < 0.5 / 255 + 0.002
     found = float(re.search(r"difference to 64 steps: ([\d.]+)", words(figure))[1])
@@ -856,6 +856,9 @@ q = dgm.figures.distribution_1d(z, -z**2, -z**2 / 2 - 1, start=(1.0, 0.5))
 q""",
     "q.mean, q.scale = -1.5, 0.7071",
     "print('moved', q.mean, q.scale)",
+    "moving = dgm.figures.particles(n=50, steps=5, t=0.5)\nmoving",
+    "moving.steps = 7",
+    "print('time', moving.t)",
 ]
 
 
@@ -964,6 +967,14 @@ def test_in_jupyterlab_python_and_the_figure_share_their_values(browser, lab):
     values.get_by_text("0.71", exact=True).wait_for()
     cells.nth(5).locator("input").nth(0).press("ArrowRight")  # and the reader
     assert prints(7, lambda mean, scale: mean > -1.5 and scale == pytest.approx(0.7071))
+    run(8)
+    particles = cells.nth(8).locator(".dgm-live")
+    expect(particles.locator(".dgm-readout")).to_contain_text("of 5: t = ")
+    run(9)
+    expect(particles.locator(".dgm-readout")).to_contain_text("of 7: t = ")
+    particles.get_by_role("slider", name="time").press("End")
+    expect(particles.locator(".dgm-readout")).to_contain_text("Step 7 of 7: t = 0.00")
+    assert prints(10, lambda t: t == 0)
     assert errors == []
     context.close()
 

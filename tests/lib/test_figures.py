@@ -20,7 +20,15 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from dgm import figures, heads, nets, plots, toys
 from dgm.energies import log_density_and_score
 from dgm.evaluate import nearest_distance
-from dgm.figures import _distribution_1d, _energies, _flow_1d, _frames, _latent_plane, _network
+from dgm.figures import (
+    _distribution_1d,
+    _energies,
+    _exact,
+    _flow_1d,
+    _frames,
+    _latent_plane,
+    _network,
+)
 from dgm.figures._formats import to_base64
 from dgm.models import PCA, Autoencoder
 from dgm.samplers.langevin import Place, mala_log_acceptance
@@ -113,7 +121,7 @@ CROWDS = [  # step, noise, adjusted, variance
 
 
 def as_places(points: torch.Tensor) -> list[dict]:
-    energy, score = _energies.energy_and_score(_energies._mixture(TOYS["ring"]), points)
+    energy, score = _energies.energy_and_score(_exact.mixture_spec(TOYS["ring"], (2,)), points)
     rows = zip(points.tolist(), energy.tolist(), score.tolist(), strict=True)
     return [{"x": x, "energy": e, "score": s} for x, e, s in rows]
 
@@ -127,7 +135,7 @@ def energy_cases():
     for noise in (1.0, 0.5):
         yield {"run": "acceptance", "moves": moves, "step": 0.1, "noise": noise}
     start = torch.randn(2000, 2, generator=torch.Generator().manual_seed(1)).tolist()
-    spec = _energies._mixture(NARROW) | {"start": start}
+    spec = _exact.mixture_spec(NARROW, (2,)) | {"start": start}
     for step, noise, adjusted, _ in CROWDS:
         rule = {"step": step, "noise": noise, "adjusted": adjusted, "steps": 60}
         yield {"run": "crowd", "spec": spec, **rule}

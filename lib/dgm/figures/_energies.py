@@ -18,7 +18,8 @@ from torch.distributions import MixtureSameFamily
 
 from ..checks import integer, positive
 from ..energies import grid_points
-from ..toys import Noised, ring
+from ..toys import ring
+from ._exact import mixture_spec
 from ._formats import to_pixels
 
 PER_DEVIATION, MOST_CELLS = 3, 256  # cells to a standard deviation; along a side
@@ -66,7 +67,7 @@ def walkers(
     """
     from ._widgets import Walkers
 
-    spec = _mixture(ring(sigma=0.15, device="cpu") if density is None else density)
+    spec = mixture_spec(ring(sigma=0.15, device="cpu") if density is None else density, (2,))
     box, least = positive("box", box), min(spec["variances"])
     if not 0 <= noise <= 2:
         raise ValueError(f"noise: got {noise}, expected a factor from 0 to 2")
@@ -121,7 +122,7 @@ def score_field(
     """
     from ._widgets import ScoreField
 
-    spec = _mixture(ring(device="cpu") if density is None else density)
+    spec = mixture_spec(ring(device="cpu") if density is None else density, (2,))
     low, high = (positive("sigmas", level) for level in sigmas)
     if not low <= sigma <= high:
         raise ValueError(f"sigma: got {sigma}, expected a level from {low:g} to {high:g}")
@@ -137,19 +138,6 @@ def score_field(
     }
     functions = {"measure": told, "draw_still": _field_still}
     return ScoreField.within(50_000, spec, **functions, sigma=float(sigma), caption=caption)
-
-
-def _mixture(density: MixtureSameFamily) -> dict[str, list]:
-    """What the page needs to know of a density."""
-    noised = Noised(density)
-    variance = noised.variance
-    if noised.shape != (2,) or not torch.equal(variance[:, 0], variance[:, 1]):
-        raise ValueError("density: got one with other parts, expected round Gaussians in the plane")
-    return {
-        "means": [[round(v, 6) for v in mean] for mean in noised.mean.tolist()],
-        "variances": [float(f"{v:.6g}") for v in variance[:, 0].tolist()],
-        "logWeights": [round(v, 6) for v in noised.log_weights.tolist()],
-    }
 
 
 def energy_and_score(spec: dict, x: Tensor, sigma: float = 0.0) -> tuple[Tensor, Tensor]:

@@ -7,8 +7,11 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from ..denoisers import NoisedMixture
+from ..energies import grid_points
 from ..paths import Path
 from ..toys import Noised
+
+MOST_CELLS = 256  # along a side
 
 
 def mixture_spec(
@@ -57,11 +60,10 @@ def reach(spec: dict) -> float:
     return max(abs(v) for mean in spec["means"] for v in mean)
 
 
-def entropy(spec: dict, cells: int = 200) -> float:
-    """-E log p in nats, a sum over the midpoints of a grid in the plane."""
-    from ..energies import grid_points
-
+def entropy(spec: dict) -> float:
+    """-E log p in nats, a sum over a grid in the plane, two of its cells to a deviation."""
     box = reach(spec) + 6 * math.sqrt(max(spec["variances"]))
+    cells = min(MOST_CELLS, math.ceil(4 * box / math.sqrt(min(spec["variances"]))))
     x = grid_points(box, cells, like=torch.zeros((), dtype=torch.float64))
     log_p = mixture(spec).log_prob(x)
     return -((2 * box / cells) ** 2 * (log_p.exp() * log_p).sum()).item()

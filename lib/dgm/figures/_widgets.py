@@ -336,21 +336,27 @@ class EulerSteps(Drawing):
     @property
     def numbers(self) -> dict[str, float]:
         """How far the end is from that of the most steps, computed in Python."""
-        few, many = (self._way(n)[-1][1] for n in (self.steps, self.spec["steps"][1]))
-        return {"off": (few - many).square().mean().sqrt().item()}
+        return {"off": _off(*self._ways())}
 
-    def _way(self, steps: int):
-        return self._draw(self.y, self.seed, steps)
+    def _ways(self) -> list[list]:
+        """Those of the steps asked for, and of the most."""
+        return [self._draw(self.y, self.seed, n) for n in (self.steps, self.spec["steps"][1])]
 
     def still(self):
-        few, most = self._way(self.steps), self.spec["steps"][1]
-        rows = {f"{self.steps} steps": few, "$\\hat x$": few, f"{most} steps": self._way(most)}
+        few, many = self._ways()
+        most = self.spec["steps"][1]
+        rows = {f"{self.steps} steps": few, r"$\hat x$": few, f"{most} steps": many}
         alt = (
             f"An image{self._of_class()} from noise in {self.steps} of Euler's steps: x_t, what "
             f"the network sees in it, and x_t in {most} steps. The ends differ by "
-            f"{self.numbers['off']:.2f}."
+            f"{_off(few, many):.2f}."
         )
         return to_webp(self._draw_still(rows, (1, 2, 1)), quality=80), alt
+
+
+def _off(few: list, many: list) -> float:
+    """The root of the mean squared difference of two ways' ends."""
+    return (few[-1][1] - many[-1][1]).square().mean().sqrt().item()
 
 
 class PerfectNetwork(Figure):

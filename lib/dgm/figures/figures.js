@@ -1951,9 +1951,9 @@ function guidance(model, el) {
     const found = guidanceMasses(spec, model.get("w"));
     plot.show(found);
     w.show(model.get("w"), number(model.get("w")));
-    const parts = [["total variation ", number(found.tv, 3)], ["; mean of the ODE's ", number(found.mean_ode)],
-      ["; mean of the tilted ", number(found.mean_tilted)]];
-    sums.replaceChildren(h("p", {}, ...parts.map(([name, value]) => h("span", {}, name, h("b", {}, value)))));
+    const parts = [["total variation ", number(found.tv, 3), "; "], ["mean of the ODE's ", number(found.mean_ode), "; "],
+      ["mean of the tilted ", number(found.mean_tilted), ""]];
+    sums.replaceChildren(h("p", {}, ...parts.map(([name, value, end]) => h("span", {}, name, h("b", {}, value), end))));
     const words = `w = ${number(model.get("w"))}: ${parts.flat().join("")}`;
     set(plot.element, { "aria-label": `Densities on the line. ${words}` });
     say(words);
