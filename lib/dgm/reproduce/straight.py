@@ -13,7 +13,7 @@ from ..denoisers import Denoising
 from ..evaluate import mmd, ode_log_prob, straightness, transport_cost
 from ..models import Diffusion
 from ..objectives import flow_between, flow_matching
-from ..paths import linear
+from ..paths import grid, linear
 from ..samplers import euler, heun
 from ..train import Step, gradient_step, own_random_state, rising_average
 from .parts import at_rate, falling_rate
@@ -71,10 +71,10 @@ def taught(toy: str, setting: str, seed: int) -> nn.Module:
 def by_steps(model: Diffusion, dataset: data.Dataset) -> dict[str, float]:
     """How far off draws are at each number of Euler steps, and what the flow is in the limit."""
     density = dataset.density
-    x, noise = density.sample((DRAWN,)), torch.randn_like(dataset.train.x[:DRAWN])
-    found = {}
-    for steps in EULER:
-        drawn = euler(model, noise, [1 - i / steps for i in range(steps + 1)])
+    x, found = density.sample((DRAWN,)), {}
+    noise = model.start(DRAWN, grid(model.path, 1)[0])
+    for steps in EULER:  # from where training has been: at t = 1 no network has seen the level
+        drawn = euler(model, noise, grid(model.path, steps))
         found[f"{steps} MMD"] = mmd(drawn, x, bandwidth=0.3)
     excess = density.log_prob(x) - ode_log_prob(model, x, steps=50)
     x, eps = pairs(model, DRAWN, sampler=heun)
