@@ -1,0 +1,1 @@
+"""A package, so that one of this name that another library installs does not hide it."""
