@@ -36,6 +36,8 @@ class MaskedDiffusion(nn.Module):
     Raises:
         ValueError: a bad argument; from the methods: x of another shape or type.
 
+    Equation: eq-steps-cost, eq-adaptive-order
+
     Source: Austin et al. (2021), arXiv:2107.03006, Structured Denoising Diffusion Models in
     Discrete State-Spaces; Hoogeboom et al. (2022), arXiv:2110.02037, Autoregressive Diffusion
     Models; Shi et al. (2024), arXiv:2406.04329, for continuous time.
@@ -171,6 +173,8 @@ class InOrder(nn.Module):
     Args:
         model: a `MaskedDiffusion`.
         order: each of 0, ..., D - 1 once, coordinates of the flattened event.
+
+    Equation: eq-all-orders, eq-mixture-of-orders
 
     >>> model = MaskedDiffusion.mlp((3,)).in_order([2, 0, 1])
     >>> model.log_prob(torch.ones(5, 3)).shape, model.sample(2).shape
