@@ -77,7 +77,7 @@ def test_the_nearest_vector_is_a_linear_choice():
     assert torch.equal(book.nearest(z), by_distance)
     own = torch.eye(8)[by_distance]
     warm, cold = ((-book.squared_distances(z) / tau).softmax(1) for tau in (1.0, 1e-5))
-    assert (cold - own).abs().mean() < 1e-3 < 0.1 < (warm - own).abs().mean()
+    assert (cold - own).abs().mean() < 1e-3 < 0.05 < (warm - own).abs().mean()
 
 
 # ------------------------------------------------------------------ the gradient that is not one
@@ -101,7 +101,7 @@ def test_the_field_has_no_potential():
     z, h = torch.randn(500, 2), 1e-7
     for direction in torch.eye(2) * h:
         assert ((loss(book(z + direction)[0]) - loss(book(z)[0])) == 0).all()
-    angle = torch.linspace(0, 2 * math.pi, 40_001)
+    angle = torch.linspace(0, 2 * math.pi, 4001)
     circle = torch.stack([angle.cos(), angle.sin()], 1)
     step = circle[1:] - circle[:-1]
     k = book.nearest(circle[:-1] + step / 2)
@@ -320,20 +320,21 @@ def test_the_best_prior_is_the_distribution_of_the_codes():
 
 @pytest.mark.equation("eq-code-chain")
 def test_independent_symbols_lose_the_total_correlation():
-    """The best product by ascent of its likelihood, and conditional entropies, from a table."""
+    """Products of marginals and others, event by event, and conditional entropies, of a table."""
     torch.manual_seed(0)
     p = torch.randn(3, 3, 3).softmax(0).div(9)
     p = (p * torch.rand(3, 3, 3)).div((p * torch.rand(3, 3, 3)).sum())
     p = p / p.sum()
     marginals = [p.sum((1, 2)), p.sum((0, 2)), p.sum((0, 1))]
     correlation = sum(entropy(m) for m in marginals) - entropy(p)
-    logits = torch.zeros(3, 3, requires_grad=True)
-    adam = torch.optim.Adam([logits], lr=0.1)
-    for _ in range(400):
-        a, b, c = logits.log_softmax(1)
-        cost = -(p * (a[:, None, None] + b[:, None] + c)).sum()
-        adam.zero_grad(), cost.backward(), adam.step()
-    close(cost.detach() - entropy(p), correlation, atol=1e-6, rtol=0)
+
+    def cost(a, b, c):  # the cross-entropy of a product, event by event
+        events = itertools.product(range(3), repeat=3)
+        return -sum(p[i, j, k] * (a[i] * b[j] * c[k]).log() for i, j, k in events)
+
+    close(cost(*marginals) - entropy(p), correlation)
+    others = [[(m.log() + 0.3 * torch.randn(3)).softmax(0) for m in marginals] for _ in range(20)]
+    assert all(cost(*each) > cost(*marginals) for each in others)
     one, two = p.sum((1, 2)), p.sum(2)
     second = -(two * (two / two.sum(1, keepdim=True)).log()).sum()
     third = -(p * (p / p.sum(2, keepdim=True)).log()).sum()

@@ -117,7 +117,13 @@ class MaskedDiffusion(nn.Module):
         return x
 
     def in_order(self, order: Sequence[int] | Tensor) -> "InOrder":
-        """One coordinate after the other in this order, as a model with a likelihood."""
+        """One coordinate after the other in this order, as a model with a likelihood.
+
+        Equation: eq-all-orders, eq-mixture-of-orders
+
+        >>> MaskedDiffusion.mlp((2,)).in_order([1, 0]).log_prob(torch.ones(5, 2)).shape
+        torch.Size([5])
+        """
         return InOrder(self, order)
 
     def indices(self, x: Tensor) -> Tensor:
@@ -173,8 +179,6 @@ class InOrder(nn.Module):
     Args:
         model: a `MaskedDiffusion`.
         order: each of 0, ..., D - 1 once, coordinates of the flattened event.
-
-    Equation: eq-all-orders, eq-mixture-of-orders
 
     >>> model = MaskedDiffusion.mlp((3,)).in_order([2, 0, 1])
     >>> model.log_prob(torch.ones(5, 3)).shape, model.sample(2).shape

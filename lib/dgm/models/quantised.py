@@ -25,8 +25,6 @@ class Quantiser(nn.Module):
     Attributes:
         vectors: (K, latent).
 
-    Equation: def-vq-code, eq-nearest-code, eq-distortion-split
-
     Source: van den Oord, Vinyals and Kavukcuoglu (2017), arXiv:1711.00937, Neural Discrete
     Representation Learning, equation 1.
     """
@@ -82,7 +80,7 @@ class Codebook(Quantiser):
     Raises:
         ValueError: a size is no positive integer, `decay` not in [0, 1), `restart` negative.
 
-    Equation: eq-codebook-ema
+    Equation: eq-nearest-code, eq-distortion-split, eq-codebook-ema
 
     Source: van den Oord, Vinyals and Kavukcuoglu (2017), arXiv:1711.00937, appendix A.1; Dhariwal
     et al. (2020), arXiv:2005.00341, Jukebox, section 3, for the restarts.
@@ -220,7 +218,7 @@ class VQVAE(FromArchitecture, nn.Module):
     Raises:
         ValueError: the temperature is negative.
 
-    Equation: eq-soft-code
+    Equation: def-vq-code, eq-soft-code
 
     Source: van den Oord, Vinyals and Kavukcuoglu (2017), arXiv:1711.00937, Neural Discrete
     Representation Learning.
