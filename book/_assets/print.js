@@ -20,7 +20,7 @@ function fitToPaper() {
   const widths = boxes.map((box) => (box.matches("table") ? box : box.firstElementChild).getBoundingClientRect().width);
   boxes.forEach((box, i) => {
     if (box.matches("table")) box.style.removeProperty("width");
-    const fit = rooms[i] / (scale * widths[i]);
+    const fit = (rooms[i] - 2) / (scale * widths[i]); // edges are rounded up, a pixel on each side
     if (fit < 1) box.style.setProperty("--fit", fit.toFixed(3));
   });
 }

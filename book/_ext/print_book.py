@@ -134,7 +134,7 @@ def print_book(browser: Browser, site: Path, toc: Path, edition: list[str], targ
     tab.add_script_tag(url=f"mathjax/{MATHJAX}")
     tab.evaluate("MathJax.startup.promise.then(() => document.fonts.ready).then(() => null)")
     entries = tab.evaluate(ENTRIES)
-    if tab.evaluate(WIDTH) > COLUMN + 1:  # what is scaled to fit may be rounded up
+    if tab.evaluate(WIDTH) > COLUMN:
         failures.append("something is wider than the paper")
     anchors = [anchor for _, _, anchor in entries]
     pages = pages_of(as_pdf(tab), anchors)
