@@ -144,13 +144,17 @@ def warn_unknown(app: Sphinx, env: BuildEnvironment) -> None:
             logger.warning(message, location=page, type="library_reference")
 
 
+SOURCE = "Source of"
+
+
 class folded(nodes.General, nodes.Element):
     """A native disclosure; its handle says `says`, and `label` in code."""
 
 
 def visit_folded(translator, node: folded) -> None:
     handle = f"<summary>{node['says']} <code>{escape(node['label'])}</code></summary>"
-    translator.body.append(f'<details class="reference-more">{handle}\n')
+    kind = " reference-source" if node["says"] == SOURCE else ""  # which paper leaves out
+    translator.body.append(f'<details class="reference-more{kind}">{handle}\n')
 
 
 def depart_folded(translator, node: folded) -> None:
@@ -239,7 +243,7 @@ class LibraryReference(SphinxDirective):
     def source(self, name: str, value: object) -> folded:
         code = source(value)
         return folded(
-            "", nodes.literal_block(code, code, language="python"), says="Source of", label=name
+            "", nodes.literal_block(code, code, language="python"), says=SOURCE, label=name
         )
 
     def docstring(self, path: str, value: object) -> str:
