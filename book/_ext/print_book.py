@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 
 import chromium
 import yaml
-from playwright.sync_api import Browser, Page, Route, sync_playwright
-from pypdf import PdfReader, PdfWriter
+from pikepdf import Name, ObjectStreamMode, OutlineItem, Page, Pdf
+from playwright.sync_api import Browser, Route, sync_playwright
+from playwright.sync_api import Page as Tab
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -92,26 +93,26 @@ def serve(site: Path, route: Route) -> None:
         route.fulfill(status=404)
 
 
-def as_pdf(tab: Page) -> BytesIO:
-    return BytesIO(tab.pdf(format="A4", print_background=True))
+def as_pdf(tab: Tab) -> Pdf:
+    return Pdf.open(BytesIO(tab.pdf(format="A4", print_background=True)))
 
 
-def pages_of(pdf: BytesIO, anchors: list[str]) -> list[int]:
+def pages_of(pdf: Pdf, anchors: list[str]) -> list[int]:
     """On which page each anchor is, from 0."""
-    reader = PdfReader(pdf)
-    places = reader.named_destinations
-    return [reader.get_destination_page_number(places[f"/{anchor}"]) for anchor in anchors]
+    return [Page(pdf.Root.Dests[f"/{anchor}"][0]).index for anchor in anchors]
 
 
-def add_bookmarks(writer: PdfWriter, entries: list[tuple[str, str]], pages: list[int]) -> None:
-    latest = [None] * len(LEVELS)
-    for (level, title), page in zip(entries, pages, strict=True):
-        depth = LEVELS.index(level)
-        parent = next(filter(None, reversed(latest[:depth])), None)
-        latest[depth:] = [None] * (len(LEVELS) - depth)
-        latest[depth] = writer.add_outline_item(
-            title=title, page_number=page, parent=parent, is_open=depth == 0
-        )
+def add_bookmarks(pdf: Pdf, entries: list[tuple[str, str]], pages: list[int]) -> None:
+    latest = {}  # of each level, below which the next ones hang
+    with pdf.open_outline() as outline:
+        for (level, title), page in zip(entries, pages, strict=True):
+            depth = LEVELS.index(level)
+            item = OutlineItem(title, page)
+            item.is_closed = depth > 0
+            latest = {d: above for d, above in latest.items() if d < depth}
+            siblings = latest[max(latest)].children if latest else outline.root
+            siblings.append(item)
+            latest[depth] = item
 
 
 def print_book(browser: Browser, site: Path, toc: Path, edition: list[str], target: Path) -> None:
@@ -143,11 +144,11 @@ def print_book(browser: Browser, site: Path, toc: Path, edition: list[str], targ
     tab.close()
     if failures or pages_of(printed, anchors) != pages:
         raise RuntimeError(f"the PDF is not right: {failures or 'headings moved between prints'}")
-    writer = PdfWriter(printed, incremental=True)
-    add_bookmarks(writer, [(level, title) for level, title, _ in entries], pages)
-    writer.page_mode = "/UseOutlines"
+    add_bookmarks(printed, [(level, title) for level, title, _ in entries], pages)
+    printed.Root.PageMode = Name.UseOutlines
     target.parent.mkdir(parents=True, exist_ok=True)
-    writer.write(target)
+    # links and destinations are thousands of small objects, which Chromium does not compress
+    printed.save(target, object_stream_mode=ObjectStreamMode.generate)
 
 
 def edition_of(root: Path) -> list[str]:
