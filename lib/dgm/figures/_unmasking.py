@@ -83,6 +83,8 @@ def unmasking(
         raise ValueError(f"at_once: got {at_once!r}, expected one of {sizes}")
     if rule not in RULES:
         raise ValueError(f"rule: got {rule!r}, expected one of {list(RULES)}")
+    values = {"rule": rule, "at_once": at_once, "seed": integer("seed", seed, at_least=0)}
+    p = None if table is None else _check_table(table)
     settings = [[(name, size) for size in sizes] for name in RULES]
     spec = drawer.spec() | {
         "rules": [[name, words] for name, words in RULES.items()],
@@ -92,12 +94,10 @@ def unmasking(
         "draws": DRAWS,
         "different": [[drawer.different(*each) for each in row] for row in settings],
     }
-    if table is not None:
-        p = _check_table(table)
-        spec |= {"tv": [[distance(p, *each) for each in row] for row in settings],
-                 "bits": _bits(p)}  # fmt: skip
+    if p is not None:
+        spec |= {"tv": [[distance(p, *each) for each in row] for row in settings]}
+        spec |= {"bits": _bits(p)}
     spec["details"] = [drawer.about(), SQUARES, RULE, _exact_words(spec)]
-    values = {"rule": rule, "at_once": at_once, "seed": integer("seed", seed, at_least=0)}
     functions = {"draw": drawer.draws, "draw_still": partial(still, drawer.shape)}
     return Unmasking.within(limit, spec, **functions, **values, caption=caption)
 
