@@ -134,8 +134,8 @@ def _details(codes: int, n: int, counts: Tensor, fold: int) -> str:
     less = f" Images are shown at 1/{fold} of their height and width." if fold > 1 else ""
     return (
         f"{n:,} images were encoded; {int((counts > 0).sum())} of {codes**2} codes occur. If all "
-        f"were equally likely, each had {100 / codes**2:.2g} %. Decoded images of codes that do not "
-        f"occur are pale.{less}"
+        f"were equally likely, each had {100 / codes**2:.2g} %. Decoded images of codes that do "
+        f"not occur are pale.{less}"
     )
 
 
