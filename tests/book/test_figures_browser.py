@@ -797,6 +797,8 @@ def test_a_reader_hides_pixels_and_the_page_draws_them(stopped, made):
     assert (1 - pixel_images(drawn, 2, 3) / 255 - wanted).abs().max() < 0.01
     figure.get_by_role("combobox").select_option(label="all")
     assert "64 of 64 pixels are hidden" in words(figure)
+    _, p = fig._draw([-1] * 64, 0)[0]
+    assert f"Row 8, column 2: hidden, probability of ink {p[0, 57]:.2f}" in words(figure)
     figure.get_by_role("combobox").select_option(label="right half")
     before = pixels(editor)
     figure.get_by_role("button", name="Next image").press("Enter")
@@ -823,6 +825,11 @@ def test_codes_are_chosen_by_keys_and_by_pointer(stopped, made):
         shown = fig.spec["shown"][16 * a + b]
         assert bool(pixels(few)[..., 3].any()) == (shown > 0)
         assert ("no image" in figure.locator("figcaption").last.inner_text()) == (shown == 0)
+        picture = pixels(grid)[..., :3].float()
+        side = (picture.shape[1] - 34 - 8) / 16
+        left, middle = round(34 + a * side), round(8 + (15.5 - b) * side)  # of the ring
+        near = picture[middle, left - 1 : left + 2]
+        assert (near - torch.tensor([168.0, 72.0, 10.0])).abs().sum(1).min() < 60
 
     check(0, 0)
     grid.focus()
