@@ -9,7 +9,7 @@ import torch
 from tests.lib.figures_in_node import answers_to
 
 from dgm import figures
-from dgm.figures import _unmasking
+from dgm.figures import _masked, _unmasking
 from dgm.models import MADE, VQVAE, Codebook, MaskedDiffusion
 
 RULES = ("random", "entropy", "value")
@@ -47,6 +47,7 @@ POINTS = {
     (1, 16): (21.2, 2.7, 23.7, 23.5),
     "8": (11.7, 19.0, 28.1, 23.3, True),
 }
+GELUS = MaskedDiffusion(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.GELU()), (1, 8, 8))
 THREE_LEVELS = MaskedDiffusion.mlp((1, 8, 8), levels=3)
 SETTINGS = [(rule, size) for rule in RULES for size in (1, 8, 64)]
 
@@ -92,7 +93,7 @@ def answers(fig) -> dict:
 
 def test_the_page_knows_what_the_network_says(answers):
     """Of events half known, to 1e-4 of the rounded network's probabilities."""
-    rounded, _ = _unmasking.rounded(MASKED)
+    rounded, _ = _masked.rounded(MASKED)
     for case in (("random", 1), ("value", 8)):
         x, p = (torch.tensor(answers[case][name]) for name in ("x", "p"))
         event = x.view(-1, 1, 8, 8)
@@ -135,8 +136,8 @@ def test_python_draws_as_the_library_does():
         torch.manual_seed(1)
         library = model.sample(n, steps=4, choose=rule).flatten(1)
         start = torch.full((n, 8), -1)
-        odds = lambda x: _unmasking.log_odds(model, x)  # noqa: E731
-        ours = list(_unmasking.way(odds, start, rule, 2, seed=1))[-1][0].float()
+        odds = lambda x: _masked.log_odds(model, x)  # noqa: E731
+        ours = list(_masked.way(odds, start, rule, 2, seed=1))[-1][0].float()
         both = [torch.cat([x, x[:, 1:] * x[:, :-1]], 1) for x in (library, ours)]
         error = (2 * both[0].var(0) / n).sqrt().clamp(min=1e-3)
         assert ((both[0].mean(0) - both[1].mean(0)).abs() < 4.5 * error).all()
@@ -155,16 +156,16 @@ def exact_odds(x):
 def test_outcomes_are_those_of_draws(rule, size):
     """All that can happen, against 40,000 draws of the rule that the page has."""
     n = 40_000
-    wanted = _unmasking.outcomes(tuple(TABLE.tolist()), rule, size)
+    wanted = _masked.outcomes(tuple(TABLE.tolist()), rule, size)
     assert wanted.sum().item() == pytest.approx(1)
-    end, _ = list(_unmasking.way(exact_odds, torch.full((n, 4), -1), rule, size, seed=7))[-1]
+    end, _ = list(_masked.way(exact_odds, torch.full((n, 4), -1), rule, size, seed=7))[-1]
     found = (end @ torch.tensor([8, 4, 2, 1])).bincount(minlength=16) / n
     error = (wanted * (1 - wanted) / n).sqrt() + 1e-5
     assert ((found - wanted).abs() < 4.5 * error).all()
 
 
 def test_one_at_a_time_is_exact_unless_the_rule_has_seen_the_draw():
-    tv = {rule: [_unmasking.distance(TABLE, rule, k) for k in (1, 2, 4)] for rule in RULES}
+    tv = {rule: [_masked.distance(TABLE, rule, k) for k in (1, 2, 4)] for rule in RULES}
     assert tv["random"][0] < 1e-12 and tv["entropy"][0] < 1e-12 < 0.2 < tv["value"][0]
     cells = torch.tensor(list(product((0, 1), repeat=4))).double()
     ones = TABLE @ cells  # (4,)
@@ -190,7 +191,7 @@ def test_one_at_a_time_is_exact_unless_the_rule_has_seen_the_draw():
 def test_numbers_are_of_the_draws_and_of_the_table(fig):
     figure = fig["unmasking"]
     assert set(figure.numbers) == {"different", "draws", "tv"} and "tv" not in fig["odd"].numbers
-    assert figure.numbers["tv"] == pytest.approx(_unmasking.distance(TABLE, "value", 4))
+    assert figure.numbers["tv"] == pytest.approx(_masked.distance(TABLE, "value", 4))
     drawer = _unmasking.Unmasker(MASKED)
     for rule, size in (("value", 8), ("value", 1), ("random", 64)):
         end, _ = drawer.draws(rule, size, seed=0, n=120)[-1]
@@ -202,12 +203,12 @@ def test_numbers_are_of_the_draws_and_of_the_table(fig):
 
 def test_rounding_changes_the_network_little(fig):
     """Less than the figure says, on its own draws, and its weights take a byte each."""
-    rounded, packed = _unmasking.rounded(MASKED)
+    rounded, packed = _masked.rounded(MASKED)
     assert packed.count == sum(p.numel() for p in MASKED.parameters())
     assert len(packed.weights) < packed.count + 8 * (30 + 20 + 128)
     told = float(re.search(r"by at most ([\d.]+)\.", fig["unmasking"].spec["details"][0])[1])
     x = torch.full((1, 64), -1)
-    p, q = (_unmasking.log_odds(model, x).sigmoid() for model in (MASKED, rounded))
+    p, q = (_masked.log_odds(model, x).sigmoid() for model in (MASKED, rounded))
     assert 0 < (p - q).abs().max() <= told < 0.1
 
 
@@ -324,6 +325,7 @@ def broken(**changed) -> dict:
 WRONG = {
     "model: got MADE": lambda: figures.unmasking(MADE((1, 8, 8))),
     "model: got one of 3 levels": lambda: figures.unmasking(THREE_LEVELS),
+    "model: got the layer GELU": lambda: figures.unmasking(GELUS),
     "network Convolved": lambda: figures.unmasking(MaskedDiffusion.conv((1, 8, 8))),
     "shape: got .5,.": lambda: figures.unmasking(MaskedDiffusion.mlp((5,))),
     "at_once: got 3": lambda: figures.unmasking(MASKED, at_once=3),

@@ -1,25 +1,16 @@
-r"""A masked diffusion model that draws in the page, and completes what its reader leaves over.
+"""A masked diffusion model that draws in the page, and completes what its reader leaves over."""
 
-Draws go as in `MaskedDiffusion.sample`, a group of pixels at a time. The rule "value" is not the
-library's, since it does not draw from the model: it draws all hidden pixels, keeps those whose
-values were the likeliest, and hides the others again.
-"""
-
-import copy
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import combinations, product
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from .. import plots
-from ..checks import check_data, image_shape, integer
+from ..checks import check_data, integer
 from ..models import MaskedDiffusion
-from . import _network, _sampling
+from . import _masked, _sampling
 from ._formats import to_base64, to_pixels
 from ._latent_plane import _round_up
 
@@ -95,8 +86,8 @@ def unmasking(
         "different": [[drawer.different(*each) for each in row] for row in settings],
     }
     if p is not None:
-        spec |= {"tv": [[distance(p, *each) for each in row] for row in settings]}
-        spec |= {"bits": _bits(p)}
+        spec |= {"tv": [[_masked.distance(p, *each) for each in row] for row in settings]}
+        spec |= {"bits": _masked.bits(p)}
     spec["details"] = [drawer.about(), SQUARES, RULE, _exact_words(spec)]
     functions = {"draw": drawer.draws, "draw_still": partial(still, drawer.shape)}
     return Unmasking.within(limit, spec, **functions, **values, caption=caption)
@@ -208,7 +199,7 @@ class Unmasker:
     """A model as the page has it, and what it draws: events are (n, D) integers, -1 is hidden."""
 
     def __init__(self, model: MaskedDiffusion):
-        self.exact, self.model, self.packed = model, *rounded(model)
+        self.exact, self.model, self.packed = model, *_masked.rounded(model)
         self.shape = self.model.shape
 
     def spec(self) -> dict:
@@ -223,12 +214,12 @@ class Unmasker:
     def draws(self, rule: str, at_once: int, seed: int, n: int = IMAGES) -> list:
         """x and the probabilities of ink at every stop, (n, D) each."""
         x = torch.full((n, math.prod(self.shape)), -1)
-        return list(way(partial(log_odds, self.model), x, rule, at_once, seed))
+        return list(_masked.way(partial(_masked.log_odds, self.model), x, rule, at_once, seed))
 
     def completions(self, state: list[int], seed: int, at_once: int) -> list:
         """The same of one event of which some is known."""
         x = torch.tensor(state).expand(COMPLETIONS, -1)
-        return list(way(partial(log_odds, self.model), x, "random", at_once, seed))
+        return list(_masked.way(partial(_masked.log_odds, self.model), x, "random", at_once, seed))
 
     def different(self, rule: str, at_once: int) -> int:
         """How many different images are among `DRAWS` draws."""
@@ -237,7 +228,7 @@ class Unmasker:
     def about(self) -> str:
         """Size and error, the largest one on the way of the first draws."""
         stops = self.draws("random", group_sizes(math.prod(self.shape))[0], 0)
-        exact = [log_odds(self.exact, x).sigmoid() for x, _ in stops[:-1]]
+        exact = [_masked.log_odds(self.exact, x).sigmoid() for x, _ in stops[:-1]]
         pairs = zip(exact, stops, strict=False)
         error = max(float((p - q).abs()[x < 0].max()) for p, (x, q) in pairs)
         kilobytes = len(self.packed.weights) / 1000
@@ -248,117 +239,15 @@ class Unmasker:
         )
 
 
-@torch.no_grad()
-def rounded(model: MaskedDiffusion) -> tuple[MaskedDiffusion, _network.Packed]:
-    """A copy of the model on the CPU, with the weights that the page will use, and these.
-
-    Raises:
-        ValueError: it is no binary masked diffusion of images by a perceptron.
-    """
-    if not isinstance(model, MaskedDiffusion):
-        raise ValueError(f"model: got {type(model).__name__}, expected a MaskedDiffusion")
-    if model.levels != 2 or not isinstance(model.network, nn.Sequential):
-        raise ValueError(
-            f"model: got one of {model.levels} levels with the network "
-            f"{type(model.network).__name__}, expected a binary MaskedDiffusion.mlp"
-        )
-    image_shape(model.shape)
-    model = copy.deepcopy(model).cpu().float()
-    notes = _network.Notes()
-    x = torch.zeros(1, *model.shape, 2, dtype=torch.float32, device="cpu")
-    for layer in _network._plain_layers(model.network):
-        x = notes.through(layer, x, "int8")
-    return model, notes.packed(model.network, "int8")
-
-
-@torch.no_grad()
-def log_odds(model: MaskedDiffusion, x: Tensor) -> Tensor:
-    """log p(ink) - log p(paper) of every pixel, given those that are not -1: (n, D)."""
-    event = x.unflatten(1, model.shape).to(next(model.parameters()).device)
-    out = model(event.clamp(min=0), event >= 0).double().cpu()  # (n, *shape, 2)
-    return (out[..., 1] - out[..., 0]).flatten(1)
-
-
-def way(
-    logits: Callable[[Tensor], Tensor], x: Tensor, rule: str, at_once: int, seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Reveal what is hidden in x, in groups: x and the probabilities of ones at each stop.
-
-    As many must be hidden in every row. Numbers come in the order in which the page draws them:
-    one for each coordinate that says when it is its turn, and then new ones in every step.
-    """
-    draw = _sampling.Uniforms(seed)
-    turn, hidden = draw(*x.shape), int((x[0] < 0).sum())
-    steps = math.ceil(hidden / at_once)
-    for t in range(steps):
-        odds = logits(x)
-        yield x, odds.sigmoid()
-        value = draw(*x.shape) < odds.sigmoid()
-        likely = torch.where(value, odds, -odds)  # of the values drawn, rising with their p
-        score = {"random": turn, "entropy": -odds.abs(), "value": -likely}[rule]
-        score = score.masked_fill(x >= 0, torch.inf)
-        many = hidden * (t + 1) // steps - hidden * t // steps
-        x = torch.where(score.argsort(1).argsort(1) < many, value.long(), x)
-    yield x, x.double()
-
-
-# ---------------------------------------------------------------- exactly, on a small table
-
-
 def _check_table(table: Tensor) -> Tensor:
     p = torch.as_tensor(table).double().cpu()
-    d = _bits(p) if p.dim() == 1 and len(p) else 0
+    d = _masked.bits(p) if p.dim() == 1 and len(p) else 0
     if not 1 <= d <= 5 or len(p) != 2**d or not (p > 0).all() or not abs(p.sum() - 1) < 1e-4:
         raise ValueError(
             f"table: got {tuple(p.shape)} numbers of the sum {float(p.sum()):.6g}, expected 2^d "
             "positive probabilities, d from 1 to 5"
         )
     return p / p.sum()
-
-
-def _bits(p: Tensor) -> int:
-    return (len(p) - 1).bit_length()
-
-
-def distance(p: Tensor, rule: str, at_once: int) -> float:
-    """Total variation between p and draws by this rule with its own conditionals, exactly."""
-    q = outcomes(tuple(p.tolist()), rule, min(at_once, _bits(p)))
-    return 0.5 * (q - p).abs().sum().item()
-
-
-def outcomes(p: tuple[float, ...], rule: str, at_once: int) -> Tensor:
-    """The distribution of draws, (2^d,): all that can happen in each step, with its probability."""
-    d = (len(p) - 1).bit_length()
-    cells = list(product((0, 1), repeat=d))
-    mass_of = dict(zip(cells, p, strict=True))
-
-    def one(i: int, state: tuple[int, ...]) -> float:
-        """p(x_i = 1 | what is not -1 in the state)."""
-        fits = [x for x in cells if all(s in (-1, v) for s, v in zip(state, x, strict=True))]
-        return sum(mass_of[x] for x in fits if x[i]) / sum(mass_of[x] for x in fits)
-
-    now, steps = {(-1,) * d: 1.0}, math.ceil(d / at_once)
-    for t in range(steps):
-        after, many = defaultdict(float), d * (t + 1) // steps - d * t // steps
-        for state, mass in now.items():
-            ones = {i: one(i, state) for i in range(d) if state[i] < 0}
-            for values in product((0, 1), repeat=len(ones)):
-                value = dict(zip(ones, values, strict=True))
-                chance = {i: p1 if value[i] else 1 - p1 for i, p1 in ones.items()}
-                for group, share in _groups(rule, many, ones, chance):
-                    new = tuple(value[i] if i in group else s for i, s in enumerate(state))
-                    after[new] += mass * math.prod(chance.values()) * share
-        now = after
-    return torch.tensor([now.get(x, 0.0) for x in cells], dtype=torch.float64)
-
-
-def _groups(rule: str, many: int, ones: dict, chance: dict) -> list[tuple[tuple, float]]:
-    """Which may be revealed now, and with which probability."""
-    if rule == "random":
-        groups = list(combinations(ones, many))
-        return [(group, 1 / len(groups)) for group in groups]
-    sure = chance if rule == "value" else {i: abs(p1 - 0.5) for i, p1 in ones.items()}
-    return [(tuple(sorted(sure, key=sure.get, reverse=True)[:many]), 1.0)]
 
 
 # ---------------------------------------------------------------- still pictures

@@ -2134,7 +2134,7 @@ function crossing(model, el) {
 
 // ---------------------------------------------------------------- hidden pixels, a group at a time
 
-// Of an event, in which -1 is hidden: log p(ink) - log p(paper) of every pixel (see _unmasking.py).
+// Of an event, in which -1 is hidden: log p(ink) - log p(paper) of every pixel (see _masked.py).
 export function maskedOdds(packed) {
   const logits = network(packed);
   return (x) => {
