@@ -2005,7 +2005,7 @@ function guidancePlot({ span: [low, high] }, available) {
 
 // ---------------------------------------------------------------- balls to the k-th neighbour
 
-const apart = ([a, b], [c, d]) => Math.sqrt((a - c) ** 2 + (b - d) ** 2);
+const apart = (p, q) => Math.sqrt((p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2);
 
 // The distance of each point to its k-th neighbour; number 0 is the point itself.
 function reaches(points, k) {
