@@ -70,10 +70,6 @@ def made():
     images = torch.randn(100, 1, 8, 8)
     image = torch.randint(0, 2, (1, 8, 8)).float()
     return {
-        "balls": figures.balls(),
-        "ranks": figures.ranks(FAMILIES, GOOD),
-        "coder": figures.coder(MADE((1, 8, 8), hidden=(20,)), image, step=3),
-        "bits back": figures.coder(VAE.mlp((1, 8, 8), latent=3), image),
         "plane": figures.latent_plane(decoder, codes, labels, reach=0.3, z=(0.2, 0.1)),
         "colour": figures.latent_plane(colour, 3 * codes, labels, classes=names),
         "frames": figures.frames(
@@ -88,6 +84,10 @@ def made():
             z, two_modes, log_prior, mean=(-3, 3), scale=(0.1, 1.5), start=(1.4, 0.3)
         ),
         "flow": figures.flow_1d(),
+        "balls": figures.balls(),
+        "ranks": figures.ranks(FAMILIES, GOOD),
+        "coder": figures.coder(MADE((1, 8, 8), hidden=(20,)), image, step=3),
+        "bits back": figures.coder(VAE.mlp((1, 8, 8), latent=3), image),
         "walkers": figures.walkers(n=100),
         "field": figures.score_field(),
         "noise": figures.from_noise(net, y=3, steps=8, w=1.0, eta=0.5),
@@ -101,8 +101,8 @@ def made():
     }  # fmt: skip
 
 
-ORDER = ["balls", "ranks", "coder", "bits back"]
-ORDER += ["plane", "colour", "frames", "distribution", "two modes", "flow", "walkers", "field"]
+ORDER = ["plane", "colour", "frames", "distribution", "two modes", "flow", "walkers", "field"]
+ORDER += ["balls", "ranks", "coder", "bits back"]
 ORDER += ["noise", "euler", "ideal", "particles", "guidance", "crossing"]
 
 

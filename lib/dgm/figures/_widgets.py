@@ -69,13 +69,6 @@ class Figure(anywidget.AnyWidget):
         return f"{type(self).__name__}({', '.join(values)})"
 
 
-def _within(name: str, value: float, low: float, high: float) -> float:
-    """A value of a slider, moved to its nearer end if it lies beyond."""
-    if math.isnan(value):
-        raise traitlets.TraitError(f"{name}: got nan, expected a number")
-    return min(max(value, low), high)
-
-
 def _in_square(name: str, point: list[float], spec: dict) -> list[float]:
     """A point of the picture, moved to its nearest edge if it lies beyond."""
     if not all(map(math.isfinite, point)):
@@ -83,8 +76,15 @@ def _in_square(name: str, point: list[float], spec: dict) -> list[float]:
     return [min(max(v, a), a + spec["side"]) for v, a in zip(point, spec["low"], strict=True)]
 
 
-def _one_of(name: str, value: str, known) -> str:
-    """A value of a choice."""
+def _within(name: str, value: float, low: float, high: float) -> float:
+    """A value of a slider, moved to its nearer end if it lies beyond."""
+    if math.isnan(value):
+        raise traitlets.TraitError(f"{name}: got nan, expected a number")
+    return min(max(value, low), high)
+
+
+def _one_of(name: str, value: str, known: list[str]) -> str:
+    """A value of a choice, if it is among them."""
     if value not in known:
         raise traitlets.TraitError(f"{name}: got {value!r}, expected one of {', '.join(known)}")
     return value
@@ -486,7 +486,7 @@ class Balls(Figure):
 
     @traitlets.validate("around")
     def _know_the_choice(self, proposal):
-        return _one_of("around", proposal.value, ("outlier", "real", "generated", "none"))
+        return _one_of("around", proposal.value, ["outlier", "real", "generated", "none"])
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -547,7 +547,7 @@ class Coder(Figure):
 
     @traitlets.validate("way")
     def _know_the_way(self, proposal):
-        known = ("stack",) if self.spec["codes"] else ("interval", "stack")
+        known = ["stack"] if self.spec["codes"] else ["interval", "stack"]
         return _one_of("way", proposal.value, known)
 
     @traitlets.validate("step")
@@ -583,7 +583,7 @@ class Crossing(Figure):
 
     @traitlets.validate("path")
     def _know_the_path(self, proposal):
-        return _one_of("path", proposal.value, self.spec["paths"])
+        return _one_of("path", proposal.value, list(self.spec["paths"]))
 
     @traitlets.validate("t")
     def _stay_on_the_slider(self, proposal):
