@@ -64,13 +64,26 @@ TABLE = {
     "F": {"bits": (math.nan, 0.1), "distance": (20.0, 0.3)},
 }
 GOOD = {"bits": "small", "distance": "small", "coverage": "large"}
+DRAW = torch.Generator().manual_seed(7)
+NOISY = {  # many ties, and errors as large as differences
+    f"family {i}": {
+        m: (
+            round(torch.rand((), generator=DRAW).item(), 1),
+            torch.rand((), generator=DRAW).item() / 4,
+        )
+        for m in GOOD
+    }
+    for i in range(12)
+}
+TABLES = {"ranks": TABLE, "noisy ranks": NOISY}
 COLUMNS = list(itertools.permutations(GOOD, 2)) + [("bits", "bits")]
 
 
 @pytest.fixture(scope="module")
 def fig():
     coders = {name: figures.coder(m, x, **more) for name, (m, x, more) in MODELS.items()}
-    return {"balls": figures.balls(), "ranks": figures.ranks(TABLE, GOOD), **coders}
+    tables = {name: figures.ranks(table, GOOD) for name, table in TABLES.items()}
+    return {"balls": figures.balls(), **tables, **coders}
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +95,9 @@ def answers(fig):
     for out in (0.0, 5.0):
         points = {"real": [*spec["real"], [out, 0.0]], "fake": spec["fake"]}
         cases["outlier", out] = {"run": "prdc", **points, "k": 5}
-    for left, right in COLUMNS:
-        ask = {"run": "ranks", "spec": fig["ranks"].spec, "left": left, "right": right}
-        cases[left, right] = ask
+    for name, (left, right) in itertools.product(TABLES, COLUMNS):
+        ask = {"run": "ranks", "spec": fig[name].spec, "left": left, "right": right}
+        cases[name, left, right] = ask
     for name in MODELS:
         for way in _coder.WAYS[name in WITH_CODES :]:
             cases[name, way] = {"run": "coder", "spec": fig[name].spec, "way": way}
@@ -140,20 +153,20 @@ def test_given_points_are_kept_to_four_digits_and_more():
 # ---------------------------------------------------------------- ranks
 
 
-def measured(family: str, measure: str) -> bool:
-    pair = TABLE[family].get(measure)
+def measured(pair: tuple[float, float] | None) -> bool:
     return pair is not None and not math.isnan(pair[0])
 
 
 @pytest.mark.parametrize("left, right", COLUMNS)
-def test_the_page_and_python_rank_alike(answers, fig, left, right):
+@pytest.mark.parametrize("name", TABLES)
+def test_the_page_and_python_rank_alike(answers, fig, name, left, right):
     """Against each other, and against all pairs looked at one by one."""
-    figure, found = fig["ranks"], answers[left, right]
+    figure, found, table = fig[name], answers[name, left, right], TABLES[name]
     figure.left, figure.right = left, right
     wanted = figure.numbers
     assert {n: found[n] for n in wanted} == pytest.approx(wanted)
-    known = [f for f in TABLE if all(measured(f, m) for m in (left, right))]
-    a, b = ([TABLE[f][m][0] * (-1) ** (GOOD[m] == "large") for f in known] for m in (left, right))
+    known = [f for f in table if all(measured(table[f].get(m)) for m in (left, right))]
+    a, b = ([table[f][m][0] * (-1) ** (GOOD[m] == "large") for f in known] for m in (left, right))
     assert wanted["families"] == len(known) and found["pairs"] == math.comb(len(known), 2)
     assert wanted["spearman"] == pytest.approx(spearmanr(a, b).statistic)
     pairs = itertools.combinations(range(len(a)), 2)
