@@ -29,7 +29,16 @@ def image(levels: int = 2, seed: int = 1) -> torch.Tensor:
     return torch.randint(0, levels, (1, 8, 8), generator=draw) / (levels - 1)
 
 
+def coins(model: torch.nn.Module) -> torch.nn.Module:
+    """A model whose pixels are fair coins: intervals end where digits do."""
+    with torch.no_grad():
+        for p in model.parameters():
+            p.zero_()
+    return model
+
+
 MODELS = {
+    "fair coins": (coins(MADE((1, 8, 8), hidden=(5,))), image(), {}),
     "binary": (shaken(MADE((1, 8, 8), hidden=(30,))), image(), {}),
     "17 levels": (shaken(MADE((1, 8, 8), levels=17, hidden=(30,))), image(17), {}),
     "labelled, in another order": (
@@ -267,6 +276,15 @@ def test_bits_are_those_of_the_model(fig, name):
     assert found["bits"] == pytest.approx(found["exact"], rel=0.01 if model.levels > 2 else 1e-4)
     order = [place for _, place, *_ in fig[name].spec["steps"]]
     assert order == model.order.tolist()
+
+
+def test_every_fair_coin_is_a_digit(fig):
+    spec = fig["fair coins"].spec
+    assert [len(out) for *_, out in _coder.intervals(spec)] == [*range(65), 64]
+    assert _coder.intervals(spec)[-1][3] == "".join(
+        str(symbol) for _, _, symbol, *_ in spec["steps"]
+    )
+    assert fig["fair coins"].numbers == {"bits": 64, "exact": 64, "stack": 64, "interval": 64}
 
 
 def test_bits_come_back(fig):

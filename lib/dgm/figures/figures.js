@@ -2236,6 +2236,7 @@ function ranksPlot({ shown, orders }, measures, available) {
 // ---------------------------------------------------------------- the coder at work
 
 const [POP_CODE, PUSH_PIXEL] = [0, 1]; // and 2: push a code
+const DIGITS = 320; // that are shown, the last ones of a code, the first ones of a stack
 
 // The steps in the order in which they are taken: a stack of pixels begins with the last.
 export const operations = ({ steps, codes }, way) => (way === "interval" || codes ? steps : [...steps].reverse());
@@ -2284,8 +2285,8 @@ export function stacks(spec) {
 function coder(model, el) {
   const spec = model.get("spec"), ways = spec.codes ? ["stack"] : ["interval", "stack"], [, rows, columns] = spec.shape;
   const cut = intervals(spec.codes ? { ...spec, steps: [] } : spec), piled = stacks(spec);
-  const size = (s) => s.toString(2).length;
-  const lengths = { interval: cut.map(({ out }) => out.length), stack: piled.map((s) => size(s) - size(piled[0])) };
+  const sizes = piled.map((s) => s.toString(2).length);
+  const lengths = { interval: cut.map(({ out }) => out.length), stack: sizes.map((n) => n - sizes[0]) };
   const picture = imageView([3, rows, columns]), readout = h("p", { class: "dgm-readout" });
   const wide = h("div", { class: "dgm-wide" }), digits = h("p", { class: "dgm-bits" });
   const last = () => lengths[model.get("way")].length - 1, at = () => Math.min(model.get("step"), last());
@@ -2310,8 +2311,8 @@ function coder(model, el) {
     play.textContent = "▶\uFE0E Play";
   }
   const frames = perFrame(el, () => {
-    if (++turns % 8) return true; // seven or eight steps in a second
-    assign(model, { step: at() + 1 });
+    if (++turns % 8) return true; // seven or eight times in a second
+    assign(model, { step: Math.min(at() + Math.ceil(last() / 100), last()) });
     const ended = at() === last();
     if (ended) pause();
     draw();
@@ -2336,14 +2337,19 @@ function coder(model, el) {
     step.show(k, String(k));
     way.show(ways.indexOf(how));
     const words = [told(k, how), `−log₂ p so far: ${number(ideal[k])} bits`, how === "interval"
-      ? `bits out: ${found[k]}` : `the stack: ${size(piled[k])} bits, ${found[k] < 0 ? "−" : "+"}${Math.abs(found[k])}`];
+      ? `bits out: ${found[k]}` : `the stack: ${sizes[k]} bits, ${found[k] < 0 ? "−" : "+"}${Math.abs(found[k])}`];
     readout.replaceChildren(...words.map((text) => h("span", {}, text)));
     showImage(k, how);
-    const plot = coderPlot(spec, { how, k, ideal, found, cut, piled: piled.map(size) }, wide.clientWidth);
+    const plot = coderPlot(spec, { how, k, ideal, found, cut, sizes }, wide.clientWidth);
     set(plot, { "aria-label": `Bits beside what they should be. Step ${k} of ${last()}. ${words.join("; ")}` });
     wide.replaceChildren(plot);
-    const text = how === "interval" ? cut[k].out : piled[k].toString(2), before = how === "interval" && k ? cut[k - 1].out.length : text.length;
-    digits.replaceChildren(how === "interval" ? "0." : "", text.slice(0, before), h("b", {}, text.slice(before)));
+    if (how === "interval") {
+      const { out } = cut[k], before = k ? cut[k - 1].out.length : 0, first = Math.max(0, out.length - DIGITS);
+      digits.replaceChildren(first ? "… " : "0.", out.slice(first, before), h("b", {}, out.slice(Math.max(first, before))));
+    } else {
+      const text = piled[k].toString(2);
+      digits.replaceChildren(text.slice(0, DIGITS), text.length > DIGITS ? " …" : "");
+    }
     if (!frames.running()) say(words.join("; "));
   }
 
@@ -2376,7 +2382,7 @@ function coder(model, el) {
 
 // Above the interval, in what the bits so far leave of [0, 1) and enlarged, cut as the next pixel cuts
 // it; or the stack. Below, bits against steps. One unit is one CSS pixel.
-function coderPlot(spec, { how, k, ideal, found, cut, piled }, available) {
+function coderPlot(spec, { how, k, ideal, found, cut, sizes }, available) {
   const width = clamp(available || 420, 260, 560), left = 34, right = width - 10, thick = 26;
   const upper = how === "interval" ? 154 : 84, base = upper + 150, total = base + 40;
   const element = svg("svg", { viewBox: `0 0 ${width} ${total}`, width, class: "dgm-plot dgm-coder", role: "img" });
@@ -2407,13 +2413,13 @@ function coderPlot(spec, { how, k, ideal, found, cut, piled }, available) {
       add("text", { x: left, y: 131 }, `enlarged: pixel ${place + 1} is ${name}, ${number((100 * f) / M, 1)} % of it`);
     }
   } else {
-    const longest = Math.max(...piled), at = (bits) => across(bits / longest);
-    add("text", { x: left, y: 13 }, `the stack: ${piled[k]} bits`);
+    const longest = Math.max(...sizes), at = (bits) => across(bits / longest);
+    add("text", { x: left, y: 13 }, `the stack: ${sizes[k]} bits`);
     bar("frame", left, right, 20);
-    bar("inside", left, at(Math.min(piled[0], piled[k])), 20);
-    if (piled[k] > piled[0]) bar("own", at(piled[0]), at(piled[k]), 20);
-    add("path", { class: "half", d: `M${at(piled[0])} 16v${thick + 8}` });
-    add("text", { x: clamp(at(piled[0]), left + 30, right - 30), y: 64, ...middle, class: "quiet" }, `${piled[0]} at first`);
+    bar("inside", left, at(Math.min(sizes[0], sizes[k])), 20);
+    if (sizes[k] > sizes[0]) bar("own", at(sizes[0]), at(sizes[k]), 20);
+    add("path", { class: "half", d: `M${at(sizes[0])} 16v${thick + 8}` });
+    add("text", { x: clamp(at(sizes[0]), left + 30, right - 30), y: 64, ...middle, class: "quiet" }, `${sizes[0]} at first`);
   }
   const lowest = Math.min(0, ...ideal, ...found), highest = Math.max(1, ...ideal, ...found);
   const x = (i) => across(i / (found.length - 1)), y = (bits) => base - ((bits - lowest) / (highest - lowest)) * 118;
