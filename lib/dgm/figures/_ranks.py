@@ -169,6 +169,11 @@ LINES = {
     "none": {"color": "#4d5b6b", "linewidth": 1.0},
 }
 
+KEYS = (  # of equal values first the one that is better on the other side: no line crosses for it
+    lambda family: (family[1][0], family[2][0]),
+    lambda family: (family[2][0], family[1][0]),
+)
+
 
 def _still(spec: dict, left: str, right: str):
     """The picture for print."""
@@ -188,14 +193,8 @@ def _still(spec: dict, left: str, right: str):
             ax.text(x + away, y, text, ha=side, va="center", fontsize="small")
     found = numbers(spec, left, right)
     ax.set(xlim=(-0.9, 1.9), ylim=(max(len(shown), 2) + 0.6, 0.4), yticks=[])
-    ax.set_xticks([0, 1], [f"{m} ({measures[m]['good']} is good)" for m in (left, right)])
+    ax.set_xticks([0, 1], [f"{m}\n({measures[m]['good']} is good)" for m in (left, right)])
     ax.xaxis.tick_top()
     ax.set_title(f"Spearman's correlation {found['spearman']:.2f}", fontsize="medium")
     ax.spines[:].set_visible(False)
     return to_pixels(figure, dpi=110)
-
-
-KEYS = (  # of equal values first the one that is better on the other side: no line crosses for it
-    lambda family: (family[1][0], family[2][0]),
-    lambda family: (family[2][0], family[1][0]),
-)

@@ -2345,10 +2345,10 @@ function coder(model, el) {
     wide.replaceChildren(plot);
     if (how === "interval") {
       const { out } = cut[k], before = k ? cut[k - 1].out.length : 0, first = Math.max(0, out.length - DIGITS);
-      digits.replaceChildren(first ? "… " : "0.", out.slice(first, before), h("b", {}, out.slice(Math.max(first, before))));
+      digits.replaceChildren(first ? "…" : "0.", out.slice(first, before), h("b", {}, out.slice(Math.max(first, before))));
     } else {
       const text = piled[k].toString(2);
-      digits.replaceChildren(text.slice(0, DIGITS), text.length > DIGITS ? " …" : "");
+      digits.replaceChildren(text.slice(0, DIGITS), text.length > DIGITS ? "…" : "");
     }
     if (!frames.running()) say(words.join("; "));
   }
