@@ -68,7 +68,6 @@ def made():
             p += 0.1 * torch.randn_like(p)
     net.mean.fill_(0.3), net.scale.fill_(0.4)
     images = torch.randn(100, 1, 8, 8)
-    image = torch.randint(0, 2, (1, 8, 8)).float()
     return {
         "plane": figures.latent_plane(decoder, codes, labels, reach=0.3, z=(0.2, 0.1)),
         "colour": figures.latent_plane(colour, 3 * codes, labels, classes=names),
@@ -86,8 +85,8 @@ def made():
         "flow": figures.flow_1d(),
         "balls": figures.balls(),
         "ranks": figures.ranks(FAMILIES, GOOD),
-        "coder": figures.coder(MADE((1, 8, 8), hidden=(20,)), image, step=3),
-        "bits back": figures.coder(VAE.mlp((1, 8, 8), latent=3), image),
+        "coder": figures.coder(MADE((1, 8, 8), hidden=(20,)), (images[0] > 0).float(), step=3),
+        "bits back": figures.coder(VAE.mlp((1, 8, 8), latent=3), (images[0] > 0).float()),
         "walkers": figures.walkers(n=100),
         "field": figures.score_field(),
         "noise": figures.from_noise(net, y=3, steps=8, w=1.0, eta=0.5),
