@@ -16,6 +16,9 @@
     fig = completing(model, x)                         # hide pixels; the page draws them again
     fig = codebook(model, x)                           # all codes of two symbols, and their images
     fig = rate(points)                                 # a slider over models: where their nats go
+    fig = balls()                                      # drag an outlier; precision and coverage
+    fig = ranks(table, good)                           # families between two measures, which cross
+    fig = coder(model, x)                              # one image becomes bits, step by step
 
 The last expression of a cell shows the figure. Where a kernel runs it is a widget, whose values
 Python reads and sets (`fig.z`, `fig.values`, `fig.mean`). On a page without a kernel it is
@@ -26,7 +29,9 @@ and nothing is requested from anywhere. Without JavaScript, and in print, a stil
 anywidget, matplotlib and Pillow are imported when a figure is made.
 """
 
+from ._balls import balls
 from ._codebook import codebook
+from ._coder import coder
 from ._crossing import crossing
 from ._distribution_1d import distribution_1d
 from ._energies import score_field, walkers
@@ -37,11 +42,14 @@ from ._guidance import guidance
 from ._ideal_denoiser import ideal_denoiser
 from ._latent_plane import latent_plane
 from ._particles import particles
+from ._ranks import ranks
 from ._rate import rate
 from ._unmasking import completing, unmasking
 
 __all__ = [
+    "balls",
     "codebook",
+    "coder",
     "completing",
     "crossing",
     "distribution_1d",
@@ -53,6 +61,7 @@ __all__ = [
     "ideal_denoiser",
     "latent_plane",
     "particles",
+    "ranks",
     "rate",
     "score_field",
     "unmasking",
