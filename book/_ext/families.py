@@ -109,7 +109,7 @@ def caption(record: dict) -> str:
         f"Data set: {record['dataset']}, {record['levels']} grey levels. {seeds} seeds of each "
         f"family, {record['updates'][-1]:,} updates of {record['batch_size']} images; "
         f"{record['images']} draws against as many test images. The ± is one standard error, of "
-        "other test images, other draws and other seeds together."
+        "other test images, other draws and other seeds together. Times are those of one processor."
     )
 
 

@@ -9,8 +9,9 @@ by EM; and so do training images in the place of draws.
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -70,7 +71,9 @@ from .parts import at_rate, falling_rate
 from .records import packed, read_model, round_weights, write, write_model
 from .runs import mean_and_deviation, stopwatch, train_rounds
 
-ROUNDS = 10  # that the updates are divided into: points of a curve, and checkpoints
+ROUNDS = 20  # that the updates are divided into: points of a curve, one of which is chosen
+HELD_BACK = "held back"  # the objective of images that no step sees
+PROCESSOR = "processor seconds"  # of a round, which a busy machine does not lengthen
 NEAREST = f"{BITS}, nearest code"
 TRAINING = "training images"
 SHOWN = 12  # images of each family that the record keeps
@@ -86,28 +89,52 @@ class Course:
 
     Attributes:
         updates, batch_size: of all steps together.
+        held_back: training images that no step sees, (N, *shape), to choose a round by.
         histories: of each step.
-        seconds: of training alone.
+        seconds: of the processor, for training alone.
     """
 
-    def __init__(self, updates: int, batch_size: int, file: Path | None = None, rounds=ROUNDS):
-        self.updates, self.batch_size, self.file, self.rounds = updates, batch_size, file, rounds
+    def __init__(
+        self,
+        updates: int,
+        batch_size: int,
+        held_back: Tensor,
+        file: Path | None = None,
+        rounds: int = ROUNDS,
+    ):
+        self.updates, self.batch_size, self.held_back = updates, batch_size, held_back
+        self.file, self.rounds = file, rounds
         self.histories: list[History] = []
         self.seconds = 0.0
 
-    def train(self, step: Step, batches: Iterable[Sequence[Tensor]], updates: int) -> None:
-        """So many updates."""
+    def train(
+        self,
+        step: Step,
+        batches: Iterable[Sequence[Tensor]],
+        updates: int,
+        score: Callable[[], Tensor] | None = None,
+    ) -> None:
+        """So many updates; then the step goes back to the end of the round with the best score."""
         number, checkpoint = len(self.histories), None
         if self.file is not None:
             checkpoint = self.file.with_name(f"{self.file.name}, step {number}.pt")
+        lap = stopwatch(time.process_time)
+
+        def measure() -> dict[str, float]:
+            seconds = lap()
+            scored = {} if score is None else {HELD_BACK: score().item()}
+            lap()
+            return scored | {PROCESSOR: seconds}
+
         options = {"checkpoint": checkpoint, "progress": False}
-        history = train_rounds(step, batches, updates // ROUNDS, self.rounds, **options)
+        options |= {} if score is None else {"patience": ROUNDS}
+        history = train_rounds(step, batches, updates // ROUNDS, self.rounds, measure, **options)
         self.histories.append(history)
-        self.seconds += sum(history["seconds"])
+        self.seconds += sum(history[PROCESSOR])
 
     def fit(self, fit: Callable[[], nn.Module]) -> nn.Module:
         """A model that needs no updates."""
-        lap = stopwatch()
+        lap = stopwatch(time.process_time)
         model = fit()
         self.seconds += lap()
         return model
@@ -126,7 +153,8 @@ def by_gradient(
     updates: int | None = None,
     make: Callable[..., Step] = gradient_step,
 ) -> nn.Module:
-    """Gradient steps of Adam, at a rate that falls to zero: the average of the model at the end.
+    """Gradient steps of Adam, at a rate that falls to zero: the average of the model, at the end of
+    the round in which its objective was best for images that were held back.
 
     Args:
         highest: the rate at the start.
@@ -138,8 +166,15 @@ def by_gradient(
     batches = dataset.train.batches(course.batch_size, drop_last=True)
     updates, clip = updates or course.updates, float(math.prod(dataset.shape))
     step = make(model, objective, **falling(updates, highest), clip=clip, ema=AVERAGE)
-    course.train(step, batches, updates)
+    course.train(step, batches, updates, partial(held_back, step, course.held_back))
     return step.average
+
+
+@torch.no_grad()
+def held_back(step: gradient_step, x: Tensor, draws: int = 4) -> Tensor:
+    """The mean objective of the average, from the same random numbers each time."""
+    with own_random_state(0):
+        return torch.stack([step.objective(step.average, x).mean() for _ in range(draws)]).mean()
 
 
 def falling(updates: int, highest: float) -> dict:
@@ -159,7 +194,8 @@ def with_learned_prior(
     step = gradient_step(
         prior().to(device()), log_likelihood, **falling(updates, 1e-2), ema=AVERAGE
     )
-    course.train(step, InBatches(codes, course.batch_size), updates)
+    score = partial(held_back, step, model.codes(course.held_back), draws=1)
+    course.train(step, InBatches(codes, course.batch_size), updates, score)
     return model.with_prior(step.average)
 
 
@@ -175,7 +211,7 @@ class InBatches:
 
 
 def by_game(build: Build, critic: Build, dataset: Dataset, course: Course) -> nn.Module:
-    """A generator, against a critic with the gradient penalty R1."""
+    """A generator, against a critic with the gradient penalty R1, as it is at the end."""
     rate = partial(falling_rate, steps=course.updates, highest=2e-3)
     adam, lr_schedule = at_rate(partial(torch.optim.Adam, betas=(0.0, 0.99), fused=True), rate)
     step = adversarial_step(
@@ -362,7 +398,7 @@ def by_heun(model: Diffusion, n: int, steps: int = 20) -> Tensor:
 
 
 def of_digits(levels: int = 17) -> dict[str, Family]:
-    noise = partial(of_noise, levels=levels, end=6.0, k=20)
+    noise = partial(of_noise, levels=levels, end=4.5, k=20)
     pixels = partial(heads.Categorical, levels=levels)
     weighted = partial(importance_weighted, k=100)
     return {
@@ -528,6 +564,7 @@ class Families:
         families: by name.
         updates, batch_size: of every family that takes updates.
         images: how many are drawn, and compared with as many test images.
+        held_back: so many training images no family learns from; they choose when to stop.
         seeds: how many; they are 0, 1, ...
         keeps: families whose weights of seed 0 are kept.
         shown: draws of each family that the record keeps.
@@ -538,6 +575,7 @@ class Families:
     updates: int
     batch_size: int
     images: int
+    held_back: int
     seeds: int = 3
     keeps: tuple[str, ...] = ()
     shown: int = SHOWN
@@ -574,6 +612,7 @@ class Families:
             "levels": dataset.levels,
             "measured": f"{self.images} draws and as many test images, features: {classifier}",
             "images": self.images,
+            "held_back": self.held_back,
             "batch_size": self.batch_size,
             "updates": [self.updates // ROUNDS * (i + 1) for i in range(ROUNDS)],
             "seconds": sum(o["measures"][SECONDS][0] for o in every),
@@ -596,7 +635,8 @@ class Families:
         model, course = self.train(name, seed, dataset, folder / f"{name}, seed {seed}")
         outcome = self.measure(name, seed, model, dataset)
         outcome["measures"][SECONDS] = (course.seconds, 0.0)
-        outcome |= {"load": os.getloadavg()[0], "curves": curves(course)}
+        best = course.histories[0].best_epoch if course.histories else None
+        outcome |= {"load": os.getloadavg()[0], "curves": curves(course), "round": best}
         if kept:
             write_model(weights, model)
         write(file, outcome)
@@ -606,16 +646,24 @@ class Families:
         self, name: str, seed: int, dataset: Dataset, file: Path | None = None, rounds: int = ROUNDS
     ) -> tuple[nn.Module, Course]:
         """One model, with its weights rounded to what is kept of them."""
+        dataset, held_back = self.divided(dataset)
         torch.manual_seed(seed)
-        course = Course(self.updates, self.batch_size, file, rounds)
+        course = Course(self.updates, self.batch_size, held_back, file, rounds)
         model = self.families[name].learn(dataset, course).requires_grad_(False).eval()
         round_weights(model)
         return model, course
+
+    def divided(self, dataset: Dataset) -> tuple[Dataset, Tensor]:
+        """The data without the last training images, and these."""
+        train = dataset.train
+        here = torch.arange(len(train) - self.held_back, device=train.y.device)
+        return replace(dataset, train=train.select(here)), train.images[-self.held_back :]
 
     def measure(self, name: str, seed: int, model: nn.Module, dataset: Dataset) -> dict:
         """All of it, from draws that another seed has otherwise; those of training stay its own."""
         family, each = self.families[name], None
         draw = partial(family.draw, model) if family.draw else model.sample
+        dataset, _ = self.divided(dataset)
         with own_random_state(seed):
             found, fake = judged(draw, dataset, self.images)
             if family.nats is not None:
@@ -653,6 +701,7 @@ class Families:
                     for metric in first["measures"]
                 },
                 "curves": {k: [o["curves"][k] for o in outcomes] for k in first["curves"]},
+                "rounds": [o["round"] for o in outcomes],
                 "drawn": first["drawn"],
             }
             if name in scored:
@@ -676,7 +725,7 @@ def curves(course: Course) -> dict[str, list[float]]:
     return {
         name: [float(f"{v:.6g}") for v in values]
         for name, values in metrics.items()
-        if name not in ("seconds", "load")
+        if name not in ("seconds", "load", PROCESSOR)
     }
 
 
@@ -707,9 +756,10 @@ FAMILIES = {
     "families-digits": Families(
         dataset="digits",
         families=of_digits(),
-        updates=1800,
+        updates=1200,
         batch_size=64,
         images=360,
+        held_back=144,
         keeps=("PixelCNN", "independent pixels", "PPCA", "mixture", "GAN"),
     ),
     "families-mnist": Families(
@@ -718,6 +768,7 @@ FAMILIES = {
         updates=1500,
         batch_size=32,
         images=500,
+        held_back=250,
         shown=8,
     ),
 }

@@ -1,5 +1,6 @@
 """All measures of one model, each with its error: what the final comparison asks of a family."""
 
+import time
 from collections.abc import Callable
 
 import torch
@@ -36,11 +37,12 @@ def judged(
     """What samples say: by name a value and its standard error; and the samples.
 
     As many are drawn as there are test images to compare with, and put on the grid of grey levels,
-    as the data are: else a forest would know them by their fractions.
+    as the data are: else a forest would know them by their fractions. Milliseconds are those of the
+    processor, whatever else it does.
     """
     classifier, _ = features_of(dataset)
     real = test_images(dataset, images)
-    lap = stopwatch()
+    lap = stopwatch(time.process_time)
     fake = to_level(draw(images), dataset.levels)
     milliseconds = 1000 * lap() / images
     f_real, f_fake = classifier.features(real), classifier.features(fake)
