@@ -398,7 +398,7 @@ def by_heun(model: Diffusion, n: int, steps: int = 20) -> Tensor:
 
 
 def of_digits(levels: int = 17) -> dict[str, Family]:
-    noise = partial(of_noise, levels=levels, end=4.5, k=20)
+    noise = partial(of_noise, levels=levels, end=6.0, k=20)
     pixels = partial(heads.Categorical, levels=levels)
     weighted = partial(importance_weighted, k=100)
     return {
@@ -436,8 +436,8 @@ def of_digits(levels: int = 17) -> dict[str, Family]:
             weighted,
         ),
         "diffusion": gradient(
-            "residual perceptron of width 128, cosine path, v",
-            Diffusion.mlp,
+            "U-Net of width 16, cosine path, v",
+            Diffusion.conv,
             denoising,
             3e-3,
             "bound",
@@ -445,8 +445,8 @@ def of_digits(levels: int = 17) -> dict[str, Family]:
             draw=by_heun,
         ),
         "flow matching": gradient(
-            "residual perceptron of width 128, straight path, velocity",
-            partial(Diffusion.mlp, path=linear(), predict="velocity"),
+            "U-Net of width 16, straight path, velocity",
+            partial(Diffusion.conv, path=linear(), predict="velocity"),
             flow_matching,
             3e-3,
             "bound",
