@@ -533,13 +533,13 @@ def of_mnist(levels: int = 256) -> dict[str, Family]:
             draw=by_heun,
         ),
         "masked diffusion": gradient(
-            "convolutions of width 16, 16 pixels at a time when it draws",
+            "convolutions of width 16, 28 pixels at a time when it draws",
             partial(MaskedDiffusion.conv, levels=levels, width=16),
             masked_bound,
             3e-3,
             "bound",
             partial(of_masks, k=10),
-            draw=lambda model, n: model.sample(n, steps=49),
+            draw=lambda model, n: model.sample(n, steps=28),
         ),
         "GAN": game("perceptrons of 200-200 units, 32 numbers, R1", 32, (200, 200)),
         "score network": gradient(
