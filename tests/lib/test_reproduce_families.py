@@ -250,14 +250,19 @@ def test_a_rounded_normal_has_the_shares_of_rounded_draws():
 
 
 def test_a_rounded_normal_keeps_its_digits_far_away():
-    """Against float64, and with a gradient, twenty deviations from the mean on either side."""
-    for mean in (0.0, 1.0):
+    """Twenty deviations from the mean on either side: against scipy, and with a gradient."""
+    from scipy.stats import norm
+
+    x = torch.tensor([0.0, 51 / 255, 1.0])
+    low, high = (
+        torch.tensor(v) for v in ([-9.0, 50.5 / 255, 254.5 / 255], [0.5 / 255, 51.5 / 255, 9])
+    )
+    for mean, tail, sign in ((0.0, norm.sf, 1), (1.0, norm.cdf, -1)):
         m = torch.tensor(mean, requires_grad=True)
-        p = RoundedNormal(m, torch.tensor(0.05), levels=256)
-        x = torch.tensor([0.0, 0.2, 1.0])
-        log_p = p.log_prob(x)
-        exact = RoundedNormal(torch.tensor(mean).double(), torch.tensor(0.05).double(), 256)
-        torch.testing.assert_close(log_p.double(), exact.log_prob(x.double()), rtol=1e-3, atol=1e-3)
+        log_p = RoundedNormal(m, torch.tensor(0.05), levels=256).log_prob(x)
+        a, b = (((v.double() - mean) / 0.05).numpy() for v in (low, high))
+        expected = torch.as_tensor(sign * (tail(a) - tail(b))).log()
+        torch.testing.assert_close(log_p.double(), expected, rtol=1e-3, atol=1e-3)
         log_p.sum().backward()
         assert m.grad.isfinite()
 
