@@ -41,7 +41,7 @@ COLUMNS = (
     ("Coverage", "coverage", 2),
     ("Forest", FOREST, 2),
     ("Nearer", NEARER, 2),
-    ("ms a draw", MILLISECONDS, 2),
+    ("ms a draw", MILLISECONDS, 3),
     ("Seconds", SECONDS, 0),
 )
 HEADINGS = ["Draws", "Family", "Bits a dimension", *(heading for heading, _, _ in COLUMNS)]
