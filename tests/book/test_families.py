@@ -73,10 +73,10 @@ def test_a_family_has_a_line_and_its_looser_bound_another(tmp_path):
     rows = first_table(page)
     assert rows[0] == families.HEADINGS
     assert [row[1] for row in rows[1:]] == [
-        "VQ-VAE so wide; 1,234 parameters",
+        "VQ-VAE: so wide; 1,234 parameters",
         "VQ-VAE, nearest code",
-        "GAN so wide; 1,234 parameters",
-        f"{TRAINING} so wide",
+        "GAN: so wide; 1,234 parameters",
+        f"{TRAINING}: so wide",
     ]
     bits = ["2.200 ± 0.012, exact", "2.500 ± 0.020, bound", "none", ""]
     assert [row[2] for row in rows[1:]] == bits
