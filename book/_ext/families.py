@@ -116,7 +116,7 @@ def caption(record: dict) -> str:
 def rows(record: dict, name: str, line: dict) -> list[list]:
     """The line of a family, and of each looser bound of its bits."""
     found = line["measures"]
-    words = [nodes.strong("", name), nodes.Text(f": {line["model"]}")]
+    words = [nodes.strong("", name), nodes.Text(f": {line['model']}")]
     if line["parameters"]:
         words.append(nodes.Text(f"; {line['parameters']:,} parameters"))
     exact = [f"{told(found[BITS], 3)}, {line['kind']}" if BITS in found else "none"]
