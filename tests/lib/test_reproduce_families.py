@@ -202,14 +202,14 @@ def test_nearer_is_copying(digits):
 
 
 def test_test_images_are_taken_evenly(digits):
-    assert torch.equal(judging.test_images(digits, 360), digits.test.images)
-    assert torch.equal(judging.test_images(digits, 7), digits.test.images[::51][:7])
+    assert torch.equal(judging.compared_images(digits, 360), digits.test.images)
+    assert torch.equal(judging.compared_images(digits, 7), digits.test.images[::51][:7])
 
 
 def test_bits_of_a_tractable_model_are_exact(digits):
     model = MADE(digits.shape, levels=17, hidden=8)
     each = judging.bits(families.exact, model, digits, 130)
-    nats = model.log_prob(judging.test_images(digits, 130))
+    nats = model.log_prob(judging.compared_images(digits, 130))
     torch.testing.assert_close(each, -nats / (64 * math.log(2)))
 
 

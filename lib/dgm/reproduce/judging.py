@@ -26,7 +26,7 @@ TREES = 100
 Nats = Callable[[nn.Module, Tensor], Tensor]  # of a model and images, log p(x): (N,)
 
 
-def test_images(dataset: Dataset, images: int) -> Tensor:
+def compared_images(dataset: Dataset, images: int) -> Tensor:
     """So many test images, evenly from all of them: (N, *shape)."""
     return dataset.test.images[:: len(dataset.test) // images][:images]
 
@@ -41,7 +41,7 @@ def judged(
     processor, whatever else it does.
     """
     classifier, _ = features_of(dataset)
-    real = test_images(dataset, images)
+    real = compared_images(dataset, images)
     lap = stopwatch(time.process_time)
     fake = to_level(draw(images), dataset.levels)
     milliseconds = 1000 * lap() / images
@@ -75,4 +75,4 @@ def nearer(samples: Tensor, train: Tensor, test: Tensor) -> tuple[float, float]:
 @torch.no_grad()
 def bits(nats: Nats, model: nn.Module, dataset: Dataset, images: int) -> Tensor:
     """Bits per dimension of each test image, (N,)."""
-    return bits_per_dimension(nats(model, test_images(dataset, images)), dataset.shape)
+    return bits_per_dimension(nats(model, compared_images(dataset, images)), dataset.shape)
