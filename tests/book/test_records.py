@@ -11,7 +11,8 @@ from places import ROOT
 from dgm import data, toys
 from dgm.evaluate import RBMPath, ais
 from dgm.protocols import given
-from dgm.reproduce import EXPERIMENTS, Study, energies, load
+from dgm.reproduce import EXPERIMENTS, Study, energies, judging, load
+from dgm.reproduce.families import FAMILIES, over_seeds
 from dgm.reproduce.recipe import ABOUT
 from dgm.reproduce.records import KEPT, read_models, unpacked
 from dgm.reproduce.study import MEASURING_SEED
@@ -262,6 +263,89 @@ def test_the_figures_of_a_study_are_the_spread_of_its_last_values(name):
         figure = record["settings"][setting]["figures"][metric]
         assert figure["mean"] == pytest.approx(mean[-1].item(), rel=1e-5)
         assert figure["deviation"] == pytest.approx(deviation[-1].item(), rel=1e-4, abs=1e-6)
+
+
+# ---------------------------------------------------------------- the final comparison
+
+COMPARED = [name for name in FAMILIES if (RECORDS / f"{name}.json").exists()]
+KEPT_FAMILIES = [(name, family) for name in COMPARED for family in FAMILIES[name].keeps]
+
+
+def scored_of(record) -> dict[str, dict]:
+    """The lines of the families that have bits."""
+    return {f: line for f, line in record["settings"].items() if line["kind"]}
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_the_figures_of_families_are_the_means_of_their_seeds(name):
+    record, plan = load(name), FAMILIES[name]
+    assert record.settings == [*plan.families]
+    assert record.updates[-1] == plan.updates and record["images"] == plan.images
+    for family, line in record["settings"].items():
+        assert line["seeds"] == [*range(plan.seeds)]
+        assert line["kind"] == plan.families[family].kind
+        assert line["model"] == plan.families[family].about
+        for found in line["measures"].values():
+            again = over_seeds([*zip(found["values"], found["errors"], strict=True)])
+            assert again["mean"] == pytest.approx(found["mean"], rel=1e-4, abs=1e-6)
+            assert again["error"] == pytest.approx(found["error"], rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_the_bits_of_families_are_those_of_their_images(name):
+    record = load(name)
+    scored = scored_of(record)
+    best = min(scored, key=lambda f: scored[f]["measures"][judging.BITS]["mean"])
+    for line in scored.values():
+        each = torch.tensor(line["bits by image"])
+        assert len(each) == record["images"]
+        bits = line["measures"][judging.BITS]
+        assert each.mean().item() == pytest.approx(bits["values"][0], abs=1e-3)
+        error = each.std().item() / len(each) ** 0.5
+        assert error == pytest.approx(bits["errors"][0], abs=1e-3, rel=1e-3)
+        difference = bits["mean"] - scored[best]["measures"][judging.BITS]["mean"]
+        assert line["paired"]["to"] == best
+        assert line["paired"]["difference"] == pytest.approx(difference, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_no_two_seeds_of_a_family_are_one_network(name):
+    """Two equal numbers of trained families would give it away."""
+    for line in load(name)["settings"].values():
+        if line["updates"]:
+            values = line["measures"]["Fréchet distance"]["values"]
+            assert len(set(values)) == len(values)
+            assert all(len({*map(tuple, seeds)}) == len(seeds) for seeds in line["curves"].values())
+
+
+@pytest.mark.parametrize(("name", "family"), KEPT_FAMILIES)
+def test_a_family_is_what_its_kept_model_gives(name, family):
+    """All measures of seed 0. Rounding may turn a draw, and a tree of the forest after it."""
+    record, plan = load(name), FAMILIES[name]
+    with threads_of(record):
+        found = plan.measure(family, 0, record.model(family), data.load(plan.dataset))
+    line = record["settings"][family]
+    assert found["parameters"] == line["parameters"]
+    if family in scored_of(record):
+        each = torch.tensor(found["bits"]) - torch.tensor(line["bits by image"])
+        assert each.abs().max() <= 2 * TOLERANCE
+    for metric, (value, error) in found["measures"].items():
+        recorded = line["measures"][metric]["values"][0]
+        if metric == judging.BITS:
+            assert abs(value - recorded) <= TOLERANCE
+        elif metric != judging.MILLISECONDS:
+            assert abs(value - recorded) <= 0.5 * error + 1e-6, metric
+
+
+@pytest.mark.parametrize("family", ["MADE", "VQ-VAE", "diffusion", "GAN"])
+def test_the_first_updates_of_a_family_are_those_of_its_record(family):
+    """A tenth of them, of the last seed."""
+    record, plan = load("families-digits"), FAMILIES["families-digits"]
+    with threads_of(record):
+        _, course = plan.train(family, plan.seeds - 1, data.load(plan.dataset), rounds=1)
+    for metric, curves in record["settings"][family]["curves"].items():
+        first = course.histories[0][metric][0]
+        assert first == pytest.approx(curves[-1][0], rel=0.01), metric
 
 
 # ---------------------------------------------------------------- energies and scores

@@ -1,7 +1,7 @@
 """Recorded experiments: `python -m dgm.reproduce NAME... [--budget MINUTES]`.
 
 An experiment is named and seeded, and can be stopped and gone on with. Its outcome is a JSON record
-in book/records/, written by this program only; `load` reads it. There are three kinds:
+in book/records/, written by this program only; `load` reads it. There are four kinds:
 
 - A `Recipe` is a line of the scoreboard: it trains a model as a publication did and measures it on
   the same test set in the same way. The published schedule takes hours to days (minutes for the
@@ -12,6 +12,8 @@ in book/records/, written by this program only; `load` reads it. There are three
   adds those of two more to a record of a budget, trained for as many updates.
 - A `Study` belongs to a chapter, which shows its curves: several settings, several seeds each.
 - A `Comparison` trains classifiers on few labels; its records, in few-labels/, are whole tables.
+- `families.Families` is the course's final comparison: all families on one data set, each with as
+  many updates, by all measures.
 
 A run can be stopped at any time. The same command goes on from the last finished round, in runs/,
 and ends where it would have ended (on a CPU bit for bit); after the last round it only measures.

@@ -14,6 +14,7 @@ from .comparison import COMPARISONS
 from .diffusion import DIFFUSION
 from .digits import DIGITS, ORDERS
 from .energies import ENERGIES
+from .families import FAMILIES
 from .flow_matching import FLOW_MATCHING
 from .flows import FLOWS
 from .latent_flow import LATENT_FLOW
@@ -67,6 +68,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **STRAIGHT,
     **LATENT_FLOW,
     **COMPARISONS,
+    **FAMILIES,
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,
     "bits": BITS,

@@ -79,13 +79,16 @@ def seconds_per_update(step: Step, batches: Iterable[Batch], trial: float) -> fl
     return seconds / updates
 
 
-def stopwatch() -> Callable[[], float]:
-    """A function that returns the seconds since it was last called."""
-    last = time.perf_counter()
+def stopwatch(clock: Callable[[], float] = time.perf_counter) -> Callable[[], float]:
+    """A function that returns the seconds since it was last called.
+
+    By `time.process_time` they are those of this process alone, however busy the machine is.
+    """
+    last = clock()
 
     def lap() -> float:
         nonlocal last
-        before, last = last, time.perf_counter()
+        before, last = last, clock()
         return last - before
 
     return lap
