@@ -50,6 +50,7 @@ def in_the_plane(toy: str, splines: int) -> Study:
         batch_size=200,
         updates=UPDATES,
         every=150,
+        weights=False,
         seeds=3,
     )
 
