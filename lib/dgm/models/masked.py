@@ -36,6 +36,8 @@ class MaskedDiffusion(nn.Module):
     Raises:
         ValueError: a bad argument; from the methods: x of another shape or type.
 
+    Equation: eq-steps-cost, eq-adaptive-order
+
     Source: Austin et al. (2021), arXiv:2107.03006, Structured Denoising Diffusion Models in
     Discrete State-Spaces; Hoogeboom et al. (2022), arXiv:2110.02037, Autoregressive Diffusion
     Models; Shi et al. (2024), arXiv:2406.04329, for continuous time.
@@ -115,7 +117,13 @@ class MaskedDiffusion(nn.Module):
         return x
 
     def in_order(self, order: Sequence[int] | Tensor) -> "InOrder":
-        """One coordinate after the other in this order, as a model with a likelihood."""
+        """One coordinate after the other in this order, as a model with a likelihood.
+
+        Equation: eq-all-orders, eq-mixture-of-orders
+
+        >>> MaskedDiffusion.mlp((2,)).in_order([1, 0]).log_prob(torch.ones(5, 2)).shape
+        torch.Size([5])
+        """
         return InOrder(self, order)
 
     def indices(self, x: Tensor) -> Tensor:
