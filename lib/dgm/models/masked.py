@@ -15,8 +15,8 @@ from .autoregressive.base import permutation
 
 
 class MaskedDiffusion(nn.Module):
-    r"""$p_\theta(x_i \mid x_S)$ for every coordinate i and every set S of known ones: the reverse
-    of a diffusion whose noise hides coordinates, at any time and in any order.
+    r"""$p_\theta(x_i \mid x_{\bar S})$ for every coordinate i and every set S of hidden ones: the
+    reverse of a diffusion whose noise hides coordinates, at any time and in any order.
 
     Time does not enter, since it tells nothing beyond what is hidden. A draw starts with nothing
     known and reveals coordinates in `steps` groups; those of one group are drawn independently of
