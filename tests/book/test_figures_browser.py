@@ -26,7 +26,7 @@ from torch.distributions import Normal
 from dgm import figures, toys
 from dgm.denoisers import IdealDenoiser
 from dgm.evaluate import nearest_distance
-from dgm.models import Autoencoder, Diffusion
+from dgm.models import VQVAE, Autoencoder, Diffusion, MaskedDiffusion
 
 PROBE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
 PHONE = {"width": 390, "height": 844}
@@ -57,6 +57,14 @@ def made():
             p += 0.1 * torch.randn_like(p)
     net.mean.fill_(0.3), net.scale.fill_(0.4)
     images = torch.randn(100, 1, 8, 8)
+    masked, binary = MaskedDiffusion.mlp((1, 8, 8), hidden=40), torch.rand(3, 1, 8, 8).round()
+    two = VQVAE.mlp((1, 8, 8), symbols=2, hidden=(20,))
+    with torch.no_grad():
+        for p in (*masked.parameters(), two.quantiser.vectors):
+            p += 0.3 * torch.randn_like(p)
+    points = {(1, 16): (21.2, 2.7, 23.7, 23.5), (2, 16): (18.8, 5.2, 23.6, 22.9)}
+    points |= {(8, 16): (11.7, 19.0, 28.1, 23.3, True)}
+    rebuilt = {name: (k + 1) / 4 * binary for k, name in enumerate(points)}
     return {
         "plane": figures.latent_plane(decoder, codes, labels, reach=0.3, z=(0.2, 0.1)),
         "colour": figures.latent_plane(colour, 3 * codes, labels, classes=names),
@@ -80,6 +88,10 @@ def made():
         "particles": figures.particles(toys.ring(device="cpu"), learned=field, n=60, steps=12),
         "guidance": figures.guidance(w=1.0),
         "crossing": figures.crossing(),
+        "unmasking": figures.unmasking(masked, at_once=4, seed=1, table=torch.arange(1, 9) / 36),
+        "completing": figures.completing(masked, binary),
+        "codebook": figures.codebook(two, images.sigmoid(), code=(0, 0)),
+        "rate": figures.rate(points, originals=binary, reconstructions=rebuilt),
         "decoder": decoder,
         "codes": codes,
     }  # fmt: skip
@@ -87,6 +99,7 @@ def made():
 
 ORDER = ["plane", "colour", "frames", "distribution", "two modes", "flow", "walkers", "field"]
 ORDER += ["noise", "euler", "ideal", "particles", "guidance", "crossing"]
+ORDER += ["unmasking", "completing", "codebook", "rate"]
 
 
 @pytest.fixture(scope="module")
@@ -707,6 +720,153 @@ def test_what_does_not_fit_into_the_bars_is_said(stopped):
     assert said.startswith("ELBO −") and "= log p(x) −1.499 nats. reconstruction −" in said
 
 
+# ---------------------------------------------------------------- symbols
+
+
+def pixel_images(canvas, rows: int, columns: int, size: int = 8) -> torch.Tensor:
+    """The middles of enlarged images' pixels, red from 0 to 255: (rows * columns, size, size)."""
+    red = pixels(canvas)[..., 0].float()
+    cell = red.shape[0] // (rows * (size + 1) - 1)
+    red = red[: rows * (size + 1) * cell - cell, : columns * (size + 1) * cell - cell]
+    red = red[cell // 2 :: cell, cell // 2 :: cell]  # the middles, and those of the gaps
+    parts = [
+        red[r * (size + 1) :, c * (size + 1) :][:size, :size]
+        for r in range(rows)
+        for c in range(columns)
+    ]
+    return torch.stack(parts)
+
+
+@pytest.mark.parametrize("rule", ["random", "entropy", "value"])
+def test_the_page_reveals_pixels_in_groups(stopped, made, rule):
+    """A step a frame; twelve images end as Python says, and so do the numbers beside them."""
+    figure, fig = nth(stopped, "unmasking"), made["unmasking"]
+    canvas, draw = figure.locator("canvas"), first_button(figure)
+    assert "step 0 of 16" in words(figure)
+    grey = pixel_images(canvas, 2, 6)
+    assert ((grey > 5) & (grey < 250)).all()  # all are hidden
+    figure.get_by_role("combobox").select_option(label=dict(fig.spec["rules"])[rule])
+    draw.press("Enter")
+    stopped.clock.run_for(70)
+    assert "Pause" in draw.inner_text() and "step 0 " not in words(figure)
+    draw.press("Enter")
+    stands = words(figure)
+    stopped.clock.run_for(500)
+    assert words(figure) == stands and "Go on" in draw.inner_text()
+    draw.press("Enter")
+    stopped.clock.run_for(2000)
+    fig.rule, n = rule, None
+    n, wanted = fig.numbers, fig.images[:, 0]
+    fig.rule = "random"
+    assert (1 - pixel_images(canvas, 2, 6) / 255 - wanted).abs().max() < 0.01
+    said = words(figure)
+    assert f"Of 120 draws in this way, {n['different']} are different." in said
+    assert f"on 3 bits: total variation {n['tv']:.3f}" in said
+    assert f": {len(wanted.unique(dim=0))} different images of 12" in said
+    assert said.splitlines()[0] in figure.locator("[aria-live=polite]").inner_text()
+    figure.get_by_role("button", name="New draws").press("Enter")
+    press(figure, "pixels at a time", "End")
+    stopped.clock.run_for(1000)
+    assert "Draws 2, step 1 of 1" in words(figure)
+    assert (1 - pixel_images(canvas, 2, 6) / 255 - wanted).abs().max() > 0.5
+
+
+def test_a_reader_hides_pixels_and_the_page_draws_them(stopped, made):
+    figure, fig = nth(stopped, "completing"), made["completing"]
+    editor, drawn = figure.locator("canvas").all()
+    assert "32 of 64 pixels are hidden" in words(figure)
+    editor.focus()
+    for key in ("ArrowUp", "ArrowUp", "ArrowUp", "ArrowUp", "ArrowUp", "ArrowLeft", "Space"):
+        stopped.keyboard.press(key)  # to the first row, at its end, and the fourth column
+    state = list(fig.state)
+    state[3] = {1: 0, 0: -1}[state[3]]
+    assert f"Row 1, column 4: {'hidden' if state[3] < 0 else 'paper'}" in words(figure)
+    stopped.mouse.move(*at(editor, 0.5 / 8, 7.5 / 8))
+    stopped.mouse.down()
+    stopped.mouse.move(*at(editor, 1.5 / 8, 7.5 / 8))
+    stopped.mouse.up()  # two pixels below on the left are ink
+    state[56] = state[57] = 1
+    assert f"{state.count(-1)} of 64 pixels are hidden" in words(figure)
+    first_button(figure).press("Enter")
+    stopped.clock.run_for(3000)
+    old = fig.state
+    fig.state, wanted = state, None
+    wanted = fig.images[:, 0]
+    fig.state = old
+    assert (1 - pixel_images(drawn, 2, 3) / 255 - wanted).abs().max() < 0.01
+    figure.get_by_role("combobox").select_option(label="all")
+    assert "64 of 64 pixels are hidden" in words(figure)
+    figure.get_by_role("combobox").select_option(label="right half")
+    before = pixels(editor)
+    figure.get_by_role("button", name="Next image").press("Enter")
+    assert "32 of 64 pixels are hidden" in words(figure)
+    assert not torch.equal(pixels(editor), before)
+
+
+def test_codes_are_chosen_by_keys_and_by_pointer(stopped, made):
+    figure, fig = nth(stopped, "codebook"), made["codebook"]
+    grid, decoded, few = figure.locator("canvas").all()
+    levels = np.frombuffer(base64.b64decode(fig.spec["decoded"]["pixels"]), np.uint8)
+    levels = np.stack([levels % 16, levels // 16], 1).reshape(256, 8, 8)  # two to a byte
+    low, step = (fig.spec["decoded"][name] for name in ("low", "step"))
+
+    def check(a: int, b: int) -> None:
+        stopped.clock.run_for(900)
+        fig.code = [a, b]
+        n = fig.numbers
+        text = words(figure)
+        assert f"Code ({a}, {b})" in text and f"prior: {100 * n['prior']:.1f} %" in text
+        assert f"share of the data: {100 * n['data']:.1f} %" in text
+        wanted = low + step * levels[16 * a + b]
+        assert (ink(decoded) - torch.from_numpy(wanted)).abs().max() < 0.01
+        shown = fig.spec["shown"][16 * a + b]
+        assert bool(pixels(few)[..., 3].any()) == (shown > 0)
+        assert ("no image" in figure.locator("figcaption").last.inner_text()) == (shown == 0)
+
+    check(0, 0)
+    grid.focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowUp", "ArrowDown", "ArrowDown"):
+        stopped.keyboard.press(key)
+    check(2, 0)
+    full = int(np.argmax(fig.spec["counts"]))
+    a, b = divmod(full, 16)
+    width = grid.bounding_box()["width"]
+    size = width - 34 - 8
+    stopped.mouse.click(*at(grid, (34 + (a + 0.5) / 16 * size) / width,
+                            (8 + (15.5 - b) / 16 * size) / width))  # fmt: skip
+    check(a, b)
+    assert fig.numbers["data"] > 0
+    before = pixels(grid)
+    figure.get_by_role("combobox").select_option(label="share of the data")
+    stopped.clock.run_for(100)
+    assert not torch.equal(pixels(grid), before)
+    grid.focus()
+    stopped.keyboard.press("Home")
+    check(0, 0)
+
+
+def test_the_nats_of_a_code_are_shown_by_model(stopped, made):
+    figure, fig = nth(stopped, "rate"), made["rate"]
+    strip, bars = figure.locator("canvas"), figure.locator("rect.bar")
+    for place, point in enumerate(fig.spec["points"]):
+        press(figure, "model", *(("Home",) if place == 0 else ("ArrowRight",)))
+        stopped.clock.run_for(900)
+        fig.at = point["name"]
+        n, text = fig.numbers, figure.locator(".dgm-sum").inner_text()
+        found = [float(v) for v in re.findall(r"\d+\.\d+", text)]
+        wanted = [n[k] for k in ("distortion", "rate", "total", "exact", "others", "not_best")]
+        assert found == pytest.approx(wanted, abs=0.006)
+        assert ("at most" in text) == point["bound"]
+        widths = [float(bar.get_attribute("width")) for bar in bars.all()]
+        assert sum(widths[:2]) == pytest.approx(sum(widths[2:]), abs=0.01)
+        assert widths[0] / sum(widths[:2]) == pytest.approx(n["distortion"] / n["total"])
+        ink_of = 1 - pixels(strip)[..., 0] / 255
+        assert ink_of[9:17, :8].max().item() == pytest.approx((place + 1) / 4, abs=0.05)
+        assert ink_of[:8, :8].max() == 1
+    assert point["name"] in figure.locator("[aria-live=polite]").inner_text()
+    fig.at = "(1, 16)"
+
+
 # ---------------------------------------------------------------- all figures
 
 
@@ -738,7 +898,7 @@ def test_keyboard_reaches_every_control_and_shows_where_it_is(opened):
             """() => document.activeElement.closest(".dgm-figure") !== null
                  && parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2"""
         )
-    assert wanted == 57 and outlined == wanted
+    assert wanted == 73 and outlined == wanted
 
 
 def test_the_still_picture_stands_in_print_and_without_javascript(browser, opened, page):

@@ -71,6 +71,13 @@ const RUN = {
     const { pairs, way, straightness } = js.crossingWays(spec, values);
     return { pairs: pairs.map((x) => Array.from(x)), end: Array.from(way.at(-1)), straightness };
   },
+  unmasking({ spec, values, start }) {
+    const events = start.map((x) => Int8Array.from(x));
+    const way = [...js.unmaskingWay(js.maskedOdds(spec.network), events, values)];
+    const plain = (rows) => rows.map((x) => Array.from(x)), { x, p } = way[(way.length - 1) >> 1];
+    return { steps: way.at(-1).steps, x: plain(x), p: plain(p), end: plain(way.at(-1).x) };
+  },
+  levels: ({ images }) => js.sixteenLevels(images).map((x) => Array.from(x)),
 };
 
 const cases = JSON.parse(readFileSync(0));

@@ -12,6 +12,10 @@
     fig = guidance()                                   # what guidance draws, and what it is said to
     fig = crossing()                                   # paths that cross, trajectories that do not
     fig = euler_steps(model)                           # one noise, followed in 1 to 64 steps
+    fig = unmasking(model)                             # hidden pixels, drawn in groups, three rules
+    fig = completing(model, x)                         # hide pixels; the page draws them again
+    fig = codebook(model, x)                           # all codes of two symbols, and their images
+    fig = rate(points)                                 # a slider over models: where their nats go
 
 The last expression of a cell shows the figure. Where a kernel runs it is a widget, whose values
 Python reads and sets (`fig.z`, `fig.values`, `fig.mean`). On a page without a kernel it is
@@ -22,6 +26,7 @@ and nothing is requested from anywhere. Without JavaScript, and in print, a stil
 anywidget, matplotlib and Pillow are imported when a figure is made.
 """
 
+from ._codebook import codebook
 from ._crossing import crossing
 from ._distribution_1d import distribution_1d
 from ._energies import score_field, walkers
@@ -32,8 +37,12 @@ from ._guidance import guidance
 from ._ideal_denoiser import ideal_denoiser
 from ._latent_plane import latent_plane
 from ._particles import particles
+from ._rate import rate
+from ._unmasking import completing, unmasking
 
 __all__ = [
+    "codebook",
+    "completing",
     "crossing",
     "distribution_1d",
     "euler_steps",
@@ -44,6 +53,8 @@ __all__ = [
     "ideal_denoiser",
     "latent_plane",
     "particles",
+    "rate",
     "score_field",
+    "unmasking",
     "walkers",
 ]

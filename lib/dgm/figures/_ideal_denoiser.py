@@ -10,10 +10,9 @@ from .. import plots
 from ..checks import image_shape, integer, positive
 from ..denoisers import IdealDenoiser
 from . import _sampling
-from ._formats import to_base64, to_pixels
+from ._formats import sixteen_levels, to_pixels
 
 END, STOPS = 8.0, 65  # log SNR from -END to END, at so many stops
-LEVELS = 16  # two pixels to a byte
 HEAVIEST = 5
 
 
@@ -65,11 +64,11 @@ def ideal_denoiser(
     if not -END <= log_snr <= END:
         raise ValueError(f"log_snr: got {log_snr}, expected a number from {-END:g} to {END:g}")
     kept = x[_spread(len(x), most=_room(positive("limit", limit), x.shape[1]))]
-    pixels, low, step = _levels(kept)
+    images = sixteen_levels(kept)
+    low, step = images["low"], images["step"]
     levels = torch.linspace(-END, END, STOPS, dtype=torch.float64)
     spec = {
-        "images": {"pixels": to_base64(pixels), "count": len(kept), "size": x.shape[1],
-                   "low": low, "step": step},
+        "images": images,
         "shape": list(shape),
         "path": denoiser.path.name,
         "levels": levels.tolist(),
@@ -78,7 +77,7 @@ def ideal_denoiser(
         "paper": _paper(x),
         "heaviest": HEAVIEST,
         "details": _details(len(x), len(kept), step, x.std().item()),
-    }  # fmt: skip
+    }
     _sampling.path_spec(denoiser.path)  # complains of paths that the page does not know
     ideal = IdealDenoiser(low + step * ((kept - low) / step).round().double(), denoiser.path)
     way = partial(_way, ideal, spec)
@@ -101,16 +100,6 @@ def _spread(n: int, most: int) -> Tensor:
     return torch.arange(n) if n <= most else torch.linspace(0, n - 1, most).round().long()
 
 
-def _levels(x: Tensor) -> tuple[bytes, float, float]:
-    """Pixels in 16 levels: the bytes, the lowest level and what lies between two."""
-    low, high = x.min().item(), x.max().item()
-    step = (high - low) / (LEVELS - 1) or 1.0
-    level = ((x - low) / step).round().byte().flatten()  # 0 .. 15
-    if len(level) % 2:
-        level = torch.cat([level, level[:1]])  # a byte holds two
-    return (level[::2] + 16 * level[1::2]).numpy().tobytes(), low, step
-
-
 def _paper(x: Tensor) -> list[float]:
     """The least and the largest pixel, which are drawn as white and as black."""
     return [x.min().item(), x.max().item()]
@@ -119,7 +108,7 @@ def _paper(x: Tensor) -> list[float]:
 def _details(n: int, kept: int, step: float, deviation: float) -> list[str]:
     have = f"{kept:,} images" if kept == n else f"{kept:,} of {n:,} images, which are its data set"
     return [
-        f"The page has {have}, their pixels in {LEVELS} levels, {step / deviation:.2f} standard "
+        f"The page has {have}, their pixels in 16 levels, {step / deviation:.2f} standard "
         f"deviations of all pixels apart. The way from noise has {STOPS - 1} steps of DDIM, "
         "with η = 0, even in λ.",
     ]

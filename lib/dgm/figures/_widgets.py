@@ -76,6 +76,13 @@ def _within(name: str, value: float, low: float, high: float) -> float:
     return min(max(value, low), high)
 
 
+def _one_of(name: str, value: str, known: list[str]) -> str:
+    """A value of a choice, if it is among them."""
+    if value not in known:
+        raise traitlets.TraitError(f"{name}: got {value!r}, expected one of {', '.join(known)}")
+    return value
+
+
 class LatentPlane(Figure):
     """See `latent_plane`. `z` is the code whose image is shown."""
 
@@ -465,10 +472,7 @@ class Crossing(Figure):
 
     @traitlets.validate("path")
     def _know_the_path(self, proposal):
-        if proposal.value not in self.spec["paths"]:
-            known = ", ".join(self.spec["paths"])
-            raise traitlets.TraitError(f"path: got {proposal.value!r}, expected one of {known}")
-        return proposal.value
+        return _one_of("path", proposal.value, list(self.spec["paths"]))
 
     @traitlets.validate("t")
     def _stay_on_the_slider(self, proposal):
@@ -486,3 +490,149 @@ class Crossing(Figure):
             f"straightness is {self.numbers['straightness']:.2f}."
         )
         return to_webp(self._draw_still(self.path, self.t, self.seed), quality=80), alt
+
+
+class Unmasking(Figure):
+    """See `unmasking`. `at_once` pixels are drawn at a time, those come next that `rule` says."""
+
+    rule = traitlets.Unicode().tag(sync=True, page=True, value=True)
+    at_once = traitlets.Int().tag(sync=True, page=True, value=True)
+    seed = traitlets.Int().tag(sync=True, page=True, value=True)
+
+    def __init__(self, draw, draw_still, **traits):
+        self._draw = draw  # rule, at_once, seed -> [(x, probabilities of ink), ...]
+        self._draw_still = draw_still  # such stops -> Pillow image
+        super().__init__(kind="unmasking", **traits)
+
+    @traitlets.validate("rule")
+    def _know_the_rule(self, proposal):
+        return _one_of("rule", proposal.value, [name for name, _ in self.spec["rules"]])
+
+    @traitlets.validate("at_once")
+    def _stay_on_the_slider(self, proposal):
+        return min(self.spec["at_once"], key=lambda size: abs(size - proposal.value))
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """How many draws are different, and how far exact ones are from a table: Python's."""
+        row = [name for name, _ in self.spec["rules"]].index(self.rule)
+        column = self.spec["at_once"].index(self.at_once)
+        found = {"different": self.spec["different"][row][column], "draws": self.spec["draws"]}
+        return found | ({"tv": self.spec["tv"][row][column]} if "tv" in self.spec else {})
+
+    @property
+    def images(self):
+        """What the page draws, computed in Python: (12, *shape)."""
+        return self._way()[-1][0].float().unflatten(1, self.spec["shape"])
+
+    def _way(self):
+        return self._draw(self.rule, self.at_once, self.seed)
+
+    def still(self):
+        n, how = self.numbers, dict(self.spec["rules"])[self.rule]
+        alt = (
+            f"Twelve binary images from nothing to the end, {self.at_once} pixels at a time, the "
+            f"next {how}; hidden pixels are grey, with a square for their probability of ink. "
+            f"{n['different']} of {n['draws']} draws by this rule are different."
+        )
+        return to_webp(self._draw_still(self._way()), lossless=True), alt
+
+
+class Completing(Figure):
+    """See `completing`. `state` is what is known of the image, -1 where it is hidden."""
+
+    state = traitlets.List(traitlets.Int(min=-1, max=1)).tag(sync=True, page=True)
+    seed = traitlets.Int().tag(sync=True, page=True, value=True)
+
+    def __init__(self, draw, draw_still, **traits):
+        self._draw, self._draw_still = draw, draw_still  # as above, of state and seed
+        super().__init__(kind="completing", **traits)
+
+    @traitlets.validate("state")
+    def _fill_the_image(self, proposal):
+        height, width = self.spec["size"]
+        if len(proposal.value) != height * width:
+            got, wanted = len(proposal.value), height * width
+            raise traitlets.TraitError(f"state: got {got} pixels, expected {wanted}")
+        return proposal.value
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """How many pixels are hidden."""
+        return {"hidden": self.state.count(-1)}
+
+    @property
+    def images(self):
+        """What the page draws, computed in Python: (6, *shape)."""
+        end, _ = self._draw(self.state, self.seed)[-1]
+        return end.float().unflatten(1, self.spec["shape"])
+
+    def still(self):
+        alt = (
+            f"An image of which {self.numbers['hidden']} of {len(self.state)} pixels are hidden, "
+            "six times, and below it six draws of what is hidden."
+        )
+        return to_webp(self._draw_still(self._draw(self.state, self.seed)), lossless=True), alt
+
+
+class CodeGrid(Figure):
+    """See `codebook`. `code` is the one that is looked at, `show` what cells show."""
+
+    code = traitlets.List(traitlets.Int(), minlen=2, maxlen=2).tag(sync=True, page=True, value=True)
+    show = traitlets.Unicode().tag(sync=True, page=True, value=True)
+
+    def __init__(self, measure, draw_still, **traits):
+        self._measure, self._draw_still = measure, draw_still  # of code; and show
+        super().__init__(kind="codebook", **traits)
+
+    @traitlets.validate("code")
+    def _stay_on_the_grid(self, proposal):
+        return [min(max(c, 0), self.spec["codes"] - 1) for c in proposal.value]
+
+    @traitlets.validate("show")
+    def _know_what_to_show(self, proposal):
+        return _one_of("show", proposal.value, [name for name, _ in self.spec["shows"]])
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The code's share of the data and its prior probability, computed in Python."""
+        return self._measure(self.code)
+
+    def still(self):
+        n, K = self.numbers, self.spec["codes"]
+        alt = (
+            f"A grid of {K} times {K} codes of two symbols, {dict(self.spec['shows'])[self.show]}. "
+            f"Beside it the image of the code ({self.code[0]}, {self.code[1]}), which "
+            f"{100 * n['data']:.1f} % of the images have, and some of these images."
+        )
+        return to_webp(self._draw_still(self.code, self.show), quality=80), alt
+
+
+class Rate(Figure):
+    """See `rate`. `at` is the name of the model that is looked at."""
+
+    at = traitlets.Unicode().tag(sync=True, page=True, value=True)
+
+    def __init__(self, draw_still, **traits):
+        self._draw_still = draw_still  # of the name
+        super().__init__(kind="rate", **traits)
+
+    @traitlets.validate("at")
+    def _know_the_model(self, proposal):
+        return _one_of("at", proposal.value, [p["name"] for p in self.spec["points"]])
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Distortion and rate, and what of their sum one code gives away, in nats."""
+        p = next(p for p in self.spec["points"] if p["name"] == self.at)
+        found = {name: p[name] for name in ("distortion", "rate", "total", "best", "exact")}
+        return found | {"not_best": p["total"] - p["best"], "others": p["best"] - p["exact"]}
+
+    def still(self):
+        n = self.numbers
+        alt = (
+            "Nats per image against the rate: distortion + rate, the best code, all codes. At "
+            f"{self.at} distortion {n['distortion']:.2f} + rate {n['rate']:.2f} = "
+            f"{n['total']:.2f}, of which one code gives away {n['total'] - n['exact']:.2f}."
+        )
+        return to_webp(self._draw_still(self.at), quality=80), alt

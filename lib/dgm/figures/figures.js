@@ -807,6 +807,12 @@ function imageView(shape) {
   return { canvas: set(canvas, { "aria-label": "Decoded image" }), show: (x) => show(0, 0, x), clear };
 }
 
+// Such an image with words below it.
+function shot(shape, title) {
+  const view = imageView(shape), words = h("figcaption", {}, title);
+  return { ...view, words, box: h("figure", { class: "dgm-shot" }, view.canvas, words) };
+}
+
 // Rows of such images in one canvas, a pixel apart.
 function imageStrip([channels, height, width], columns, rows) {
   const canvas = h("canvas", { role: "img", width: columns * (width + 1) - 1, height: rows * (height + 1) - 1 });
@@ -1582,11 +1588,8 @@ function images(model, el) {
   const spec = model.get("spec"), { classes, columns } = spec, [fewest, most] = spec.steps;
   const euler = model.get("kind") === "euler_steps";
   const names = ["y", "seed", "steps", ...(euler ? [] : ["eta", "w"])], values = () => valuesOf(model, names);
-  const shot = (title) => {
-    const view = imageView(spec.shape), words = h("figcaption", {}, title);
-    return { ...view, words, box: h("figure", { class: "dgm-shot" }, view.canvas, words) };
-  };
-  const [left, right] = euler ? [shot(""), shot(`${most} steps`)] : [shot("xₜ"), shot("x̂, seen in it")];
+  const titles = euler ? ["", `${most} steps`] : ["xₜ", "x̂, seen in it"];
+  const [left, right] = titles.map((title) => shot(spec.shape, title));
   const strip = imageStrip(spec.shape, columns, euler ? 2 : 1);
   const readout = h("p", { class: "dgm-readout" });
   const draw = button("", () => { if (frames.running()) pause(); else if (finished()) begin(true); else play(); });
@@ -1706,12 +1709,8 @@ export function* perfectWay(spec, examples, seed) {
 function perfectNetwork(model, el) {
   const spec = model.get("spec"), { levels } = spec, examples = sixteenLevels(spec.images);
   const [low, high] = spec.paper, toInk = (x) => x.map((v) => (v - low) / (high - low || 1));
-  const shot = (title) => {
-    const view = imageView(spec.shape), words = h("figcaption", {}, title);
-    return { ...view, words, box: h("figure", { class: "dgm-shot" }, view.canvas, words) };
-  };
-  const noisy = shot("xₜ"), mean = shot("x̂"), readout = h("p", { class: "dgm-readout" });
-  const heavy = Array.from({ length: Math.min(spec.heaviest, examples.length) }, () => shot(""));
+  const noisy = shot(spec.shape, "xₜ"), mean = shot(spec.shape, "x̂"), readout = h("p", { class: "dgm-readout" });
+  const heavy = Array.from({ length: Math.min(spec.heaviest, examples.length) }, () => shot(spec.shape, ""));
   const again = button("New noise", () => { assign(model, { seed: model.get("seed") + 1 }); draw(); });
   const level = slider("log SNR λ", 0, levels.length - 1, 1, (k) => { assign(model, { log_snr: levels[k] }); drawSoon(); });
   el.append(h("div", { class: "dgm-plane" }, noisy.box, mean.box,
@@ -2133,12 +2132,429 @@ function crossing(model, el) {
   };
 }
 
+// ---------------------------------------------------------------- hidden pixels, a group at a time
+
+// Of an event, in which -1 is hidden: log p(ink) - log p(paper) of every pixel (see _unmasking.py).
+export function maskedOdds(packed) {
+  const logits = network(packed);
+  return (x) => {
+    const known = new Float32Array(2 * x.length), odds = new Float64Array(x.length);
+    for (let i = 0; i < x.length; i++) if (x[i] >= 0) known[2 * i + x[i]] = 1;
+    const out = logits(known);
+    for (let i = 0; i < x.length; i++) odds[i] = out[2 * i + 1] - out[2 * i];
+    return odds;
+  };
+}
+
+// Reveals in groups what is hidden, as many pixels in every event: yields { t, steps, x, p }, the
+// events before step t and their probabilities of ink, and at t = steps the end.
+export function* unmaskingWay(odds, start, { rule, at_once, seed }) {
+  const { uniform } = randomNumbers(seed), hidden = start[0].filter((v) => v < 0).length;
+  const draw = () => start.map(({ length }) => Float64Array.from({ length }, uniform));
+  const turn = draw(), steps = Math.ceil(hidden / at_once);
+  const revealed = (x, score, value, many) => {
+    const order = Array.from(x.keys()).filter((i) => x[i] < 0).sort((i, j) => score[i] - score[j]);
+    const next = x.slice();
+    for (const i of order.slice(0, many)) next[i] = value[i];
+    return next;
+  };
+  let events = start;
+  for (let t = 0; t < steps; t++) {
+    const logs = events.map(odds), p = logs.map((all) => all.map((v) => 1 / (1 + Math.exp(-v))));
+    yield { t, steps, x: events, p };
+    const drawn = draw(), many = Math.floor((hidden * (t + 1)) / steps) - Math.floor((hidden * t) / steps);
+    events = events.map((x, n) => {
+      const value = drawn[n].map((u, i) => (u < p[n][i] ? 1 : 0));
+      const score = {
+        random: () => turn[n],
+        entropy: () => logs[n].map((v) => -Math.abs(v)),
+        value: () => logs[n].map((v, i) => (value[i] ? -v : v)), // it has seen the draw
+      }[rule]();
+      return revealed(x, score, value, many);
+    });
+  }
+  yield { t: steps, steps, x: events };
+}
+
+// A button that draws, one step per frame of the screen. `begin` returns a new way, `show` shows
+// where it is.
+function runner(el, begin, show) {
+  let way, stop, started = false;
+  const finished = () => stop.t === stop.steps;
+  const made = button("", () => {
+    if (frames.running()) { pause(); show(); } else if (finished()) restart(true); else play();
+  });
+  const frames = perFrame(el, () => {
+    stop = way.next().value;
+    if (finished()) pause();
+    if (finished() || !motionless()) show();
+    return !finished();
+  });
+  function pause() {
+    frames.stop();
+    made.textContent = `▶\uFE0E ${stop.t && !finished() ? "Go on" : "Draw"}`;
+  }
+  function play() {
+    started = true;
+    made.textContent = "❚❚ Pause";
+    frames.start();
+  }
+  // From the start; and on, if the reader asks for it or, by default, has drawn before.
+  function restart(run = started) {
+    way = begin();
+    stop = way.next().value;
+    pause();
+    if (run && !finished()) play();
+    show();
+  }
+  return { button: made, restart, finished, stop: () => stop, running: frames.running, end: frames.stop };
+}
+
+// Binary images, enlarged: paper and ink as in the others, hidden pixels grey, in each a square as
+// large as its probability of ink.
+function pixelView([height, width], columns, count, wide) {
+  const cell = Math.max(4, Math.round(wide / Math.max(height, width))), rows = Math.ceil(count / columns);
+  const [across, down] = [cell * width, cell * height];
+  const canvas = h("canvas", { class: "dgm-cells", role: "img",
+    width: columns * (across + cell) - cell, height: rows * (down + cell) - cell });
+  const context = canvas.getContext("2d");
+  const show = (place, x, p) => {
+    const left = (place % columns) * (across + cell), top = Math.floor(place / columns) * (down + cell);
+    const square = (i, colour, side) => {
+      const margin = (cell - side) / 2;
+      context.fillStyle = colour;
+      context.fillRect(left + (i % width) * cell + margin, top + Math.floor(i / width) * cell + margin, side, side);
+    };
+    context.fillStyle = "#fff";
+    context.fillRect(left, top, across, down);
+    x.forEach((v, i) => {
+      if (v > 0) square(i, "#000", cell);
+      if (v < 0) { square(i, "#c8ced6", cell); square(i, "#0b5c9e", cell * Math.sqrt(p[i])); }
+    });
+    context.strokeStyle = "#76828f";
+    context.strokeRect(left + 0.5, top + 0.5, across - 1, down - 1);
+  };
+  const mark = (i) => { // a light edge around a dark one
+    for (const [line, colour] of [[5, "#fff"], [2.5, "#a8480a"]]) {
+      context.lineWidth = line;
+      context.strokeStyle = colour;
+      context.strokeRect((i % width) * cell, Math.floor(i / width) * cell, cell, cell);
+    }
+    context.lineWidth = 1;
+  };
+  const at = (event) => { // the pixel of a view of one image that the pointer is in
+    const box = canvas.getBoundingClientRect();
+    const part = (from, size, n) => clamp(Math.floor((from / size) * n), 0, n - 1);
+    return part(event.clientY - box.top, box.height, height) * width + part(event.clientX - box.left, box.width, width);
+  };
+  return { canvas, show, mark, at };
+}
+
+function unmasking(model, el) {
+  const spec = model.get("spec"), odds = maskedOdds(spec.network), names = ["rule", "at_once", "seed"];
+  const size = spec.size[0] * spec.size[1], view = pixelView(spec.size, spec.columns, spec.images, 96);
+  const nothing = Array.from({ length: spec.images }, () => new Int8Array(size).fill(-1));
+  const readout = h("p", { class: "dgm-readout" });
+  const run = runner(el, () => unmaskingWay(odds, nothing, valuesOf(model, names)), show);
+  const again = button("New draws", () => change({ seed: model.get("seed") + 1 }, true));
+  const rules = spec.rules.map(([, words]) => words);
+  const rule = choice("which come next", rules, (k) => change({ rule: spec.rules[k][0] }));
+  const many = slider("pixels at a time", 0, spec.at_once.length - 1, 1, (k) => change({ at_once: spec.at_once[k] }));
+  el.append(view.canvas, h("div", { class: "dgm-controls" }, run.button, again, rule.row, many.row),
+    h("div", { class: "dgm-controls" }, readout));
+  details(el, spec.details);
+  const say = announcer(el);
+
+  function change(assigned, now) {
+    assign(model, assigned);
+    run.restart(now);
+  }
+  function show() {
+    const { t, steps, x, p } = run.stop(), { at_once, seed } = valuesOf(model, names);
+    const row = spec.rules.findIndex(([name]) => name === model.get("rule")), column = spec.at_once.indexOf(at_once);
+    x.forEach((event, n) => view.show(n, event, p?.[n]));
+    rule.show(row);
+    many.show(column, String(at_once));
+    const images = `${new Set(x.map((event) => event.join(""))).size} different images of ${x.length}`;
+    const said = [`Draws ${seed}, step ${t} of ${steps}${run.finished() ? `: ${images}` : ""}.`,
+      `Of ${spec.draws} draws in this way, ${spec.different[row][column]} are different.`];
+    const exactly = spec.tv && number(spec.tv[row][column], 3);
+    if (spec.tv) said.push(`With exact conditionals, on ${spec.bits} bits: total variation ${exactly}.`);
+    readout.replaceChildren(...said.map((text) => h("span", {}, text)));
+    const words = said.join(" ");
+    const how = `pixels drawn ${at_once} at a time, the next ${rules[row]}`;
+    set(view.canvas, { "aria-label": `${x.length} images, ${how}. ${words}` });
+    if (!run.running()) say(words);
+  }
+  const changed = () => run.restart();
+  for (const name of names) model.on(`change:${name}`, changed);
+  run.restart();
+  return () => { run.end(); for (const name of names) model.off(`change:${name}`, changed); };
+}
+
+const AFTER = { "-1": 1, 1: 0, 0: -1 }; // hidden, ink, paper, hidden
+const NAMES = { "-1": "hidden", 1: "ink", 0: "paper" };
+
+function completing(model, el) {
+  const spec = model.get("spec"), odds = maskedOdds(spec.network), [height, width] = spec.size;
+  const editor = pixelView(spec.size, 1, 1, 240), view = pixelView(spec.size, spec.columns, spec.images, 96);
+  set(editor.canvas, { ...KEEPS_KEYS, tabindex: 0, role: "application", "aria-roledescription": "image to complete",
+    "aria-label": "Image to complete. Arrow keys move to a pixel, Space switches it from hidden to ink, " +
+      "to paper and to hidden again; or click and drag." });
+  const known = () => Array.from({ length: spec.images }, () => Int8Array.from(model.get("state")));
+  const way = () => unmaskingWay(odds, known(), { rule: "random", at_once: spec.at_once, seed: model.get("seed") });
+  const run = runner(el, way, show), readout = h("p", { class: "dgm-readout" });
+  const again = button("New draws", () => { assign(model, { seed: model.get("seed") + 1 }); run.restart(true); });
+  const next = button("Next image", () => { image = (image + 1) % spec.starts.length; reset(); });
+  const part = choice("hide", spec.hides.map(([name]) => name), (k) => { hide = k; reset(); });
+  el.append(h("div", { class: "dgm-plane dgm-editor" }, editor.canvas, view.canvas),
+    h("div", { class: "dgm-controls" }, run.button, again, spec.starts.length > 1 ? next : "", part.row, readout));
+  details(el, spec.details);
+  const say = announcer(el);
+  let image = 0, { hide } = spec, cursor = Math.floor(height / 2) * width + Math.floor(width / 2), first;
+
+  function edit(state) {
+    assign(model, { state });
+    run.restart(false);
+  }
+  const reset = () => edit(Array.from(spec.starts[image], (v, i) => (spec.hides[hide][1][i] === "1" ? -1 : Number(v))));
+  function switchTo(i, value) {
+    cursor = i;
+    edit(model.get("state").map((v, j) => (j === i ? value : v)));
+  }
+  editor.canvas.addEventListener("pointerdown", (event) => {
+    editor.canvas.setPointerCapture(event.pointerId);
+    const i = editor.at(event);
+    switchTo(i, AFTER[model.get("state")[i]]);
+  });
+  editor.canvas.addEventListener("pointermove", (event) => {
+    const i = editor.at(event), state = model.get("state");
+    if (event.buttons && i !== cursor) switchTo(i, state[cursor]); // goes on with what it began
+  });
+  editor.canvas.addEventListener("keydown", (event) => {
+    const direction = DIRECTIONS[event.key];
+    if (!direction && event.key !== " ") return;
+    event.preventDefault(); // do not scroll the page
+    if (!direction) { switchTo(cursor, AFTER[model.get("state")[cursor]]); return; }
+    const column = clamp((cursor % width) + direction[0], 0, width - 1);
+    cursor = clamp(Math.floor(cursor / width) - direction[1], 0, height - 1) * width + column;
+    show();
+  });
+
+  function show() {
+    const { t, steps, x, p } = run.stop(), state = model.get("state");
+    if (t === 0) [first] = p ?? [null];
+    editor.show(0, state, first);
+    editor.mark(cursor);
+    x.forEach((event, n) => view.show(n, event, p?.[n]));
+    part.show(hide);
+    const here = state[cursor], chance = here < 0 ? `, probability of ink ${number(first[cursor])}` : "";
+    const said = [`${state.filter((v) => v < 0).length} of ${state.length} pixels are hidden.`,
+      `Row ${Math.floor(cursor / width) + 1}, column ${(cursor % width) + 1}: ${NAMES[here]}${chance}.`,
+      `Draws ${model.get("seed")}, step ${t} of ${steps}.`];
+    readout.replaceChildren(...said.map((text) => h("span", {}, text)));
+    set(view.canvas, { "aria-label": `${x.length} draws of what is hidden. ${said[0]} ${said[2]}` });
+    if (!run.running()) say(said.join(" "));
+  }
+  const changed = () => run.restart(false);
+  for (const name of ["state", "seed"]) model.on(`change:${name}`, changed);
+  run.restart(false);
+  return () => { run.end(); for (const name of ["state", "seed"]) model.off(`change:${name}`, changed); };
+}
+
+// ---------------------------------------------------------------- codes of two symbols
+
+function codeGrid(model, el) {
+  const spec = model.get("spec"), { codes: K, shape } = spec, start = model.get("code");
+  const decoded = sixteenLevels(spec.decoded), examples = sixteenLevels(spec.examples);
+  const total = spec.counts.reduce((a, b) => a + b), most = Math.max(...spec.shown);
+  const canvas = h("canvas", { ...KEEPS_KEYS, tabindex: 0, role: "application", "aria-roledescription": "grid of codes",
+    "aria-label": "Grid of codes. Click, or press the arrow keys, to choose one; Home returns to the start." });
+  const layers = layered(canvas, { low: [-0.5, -0.5], side: K }, ["k₁", "k₂"]), { map } = layers;
+  const all = imageStrip(shape, K, K), picture = shot(shape, "decoded"), few = imageStrip(shape, most, 1);
+  decoded.forEach((x, i) => all.show(K - 1 - (i % K), Math.floor(i / K), x)); // k₁ to the right, k₂ up
+  const readout = h("p", { class: "dgm-readout" }), words = h("figcaption", {}, "images with this code");
+  const strip = h("figure", { class: "dgm-few", style: `--count: ${most}` }, few.canvas, words);
+  const cells = choice("cells show", spec.shows.map(([, name]) => name), (k) => {
+    assign(model, { show: spec.shows[k][0] });
+    repaint();
+  });
+  const side = h("div", { class: "dgm-side dgm-code" }, picture.box, readout, strip);
+  el.append(h("div", { class: "dgm-plane" }, canvas, side), h("div", { class: "dgm-controls" }, cells.row));
+  details(el, spec.details);
+  const say = announcer(el);
+
+  function paint() {
+    const shares = model.get("show") === "data" ? spec.counts : spec.prior, top = Math.max(...shares);
+    layers.paint(getComputedStyle(el), (context, colour) => {
+      const images = model.get("show") === "images", side = map.size / K;
+      context.imageSmoothingEnabled = false;
+      if (images) context.drawImage(all.canvas, map.left, map.top, map.size, map.size);
+      context.fillStyle = colour(images ? "ground" : "accent");
+      shares.forEach((share, i) => { // of the images, those that no example has are pale
+        context.globalAlpha = images ? (spec.counts[i] ? 0 : 0.65) : Math.sqrt(share / top);
+        context.fillRect(map.x(Math.floor(i / K) - 0.5), map.y((i % K) + 0.5), side, side);
+      });
+      context.globalAlpha = 1;
+    });
+  }
+  function draw() {
+    const [a, b] = model.get("code"), i = a * K + b, percent = (v) => `${number(100 * v, 1)} %`;
+    picture.show(decoded[i]);
+    few.clear();
+    const before = spec.shown.slice(0, i).reduce((sum, n) => sum + n, 0);
+    for (let n = 0; n < spec.shown[i]; n++) few.show(0, n, examples[before + n]);
+    cells.show(spec.shows.findIndex(([name]) => name === model.get("show")));
+    const share = `${percent(spec.counts[i] / total)} (${spec.counts[i]} of ${total})`;
+    const said = [`Code (${a}, ${b})`, `share of the data: ${share}`, `prior: ${percent(spec.prior[i])}`];
+    readout.replaceChildren(...said.map((text) => h("span", {}, text)));
+    words.textContent = spec.shown[i] ? "images with this code" : "no image has this code";
+    set(picture.canvas, { "aria-label": `Decoded image. ${said.join(", ")}.` });
+    set(few.canvas, { "aria-label": `Images with this code: ${spec.shown[i]} shown.` });
+    say(`${said.join(", ")}.`);
+    if (!canvas.width) return;
+    const context = layers.begin(), style = getComputedStyle(el), side = map.size / K;
+    for (const [line, name] of [[5, "ground"], [2.5, "warm"]]) {
+      context.lineWidth = line;
+      context.strokeStyle = style.getPropertyValue(`--dgm-${name}`).trim();
+      context.strokeRect(map.x(a - 0.5), map.y(b + 0.5), side, side);
+    }
+  }
+  function repaint() {
+    if (canvas.clientWidth) paint(); // on the page
+    draw();
+  }
+  const drawSoon = oncePerFrame(draw);
+  const move = (code) => { assign(model, { code: code.map((c) => clamp(Math.round(c), 0, K - 1)) }); drawSoon(); };
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    move(map.code(event));
+  });
+  canvas.addEventListener("pointermove", (event) => event.buttons && move(map.code(event)));
+  canvas.addEventListener("keydown", (event) => {
+    const direction = DIRECTIONS[event.key];
+    if (!direction && event.key !== "Home") return;
+    event.preventDefault(); // do not scroll the page
+    move(direction ? model.get("code").map((c, i) => c + direction[i]) : start);
+  });
+  model.on("change:code", drawSoon);
+  model.on("change:show", repaint);
+  const stopSizes = onResize(canvas, repaint), stopTheme = onTheme(repaint);
+  repaint();
+  return () => { model.off("change:code", drawSoon); model.off("change:show", repaint); stopSizes(); stopTheme(); };
+}
+
+// ---------------------------------------------------------------- where the nats of a code go
+
+const MARKS = { elbo: "■", kl: "□", others: "▨" }; // of bars
+
+function rate(model, el) {
+  const spec = model.get("spec"), { points } = spec, images = spec.images && sixteenLevels(spec.images);
+  const place = () => points.findIndex(({ name }) => name === model.get("at"));
+  const sums = h("div", { class: "dgm-sum" }), strip = images && imageStrip(spec.shape, spec.columns, 2);
+  const which = slider("model, by its rate", 0, points.length - 1, 1, (k) => {
+    assign(model, { at: points[k].name });
+    drawSoon();
+  });
+  let plot = ratePlot(points, el.clientWidth);
+  el.append(plot.element, sums);
+  const title = h("figcaption", {}, "images, and below them what their codes are decoded to");
+  if (images) el.append(h("figure", { class: "dgm-strip" }, strip.canvas, title));
+  el.append(h("div", { class: "dgm-controls" }, which.row));
+  details(el, spec.details);
+  const say = announcer(el);
+
+  function draw() {
+    const k = place(), { name, distortion, rate: nats, total, best, exact, bound } = points[k];
+    plot.show(k);
+    which.show(k, name);
+    const atMost = bound ? "at most " : ""; // below: what comes before, the mark of a bar, the term
+    const lines = [
+      [["", "elbo", `distortion ${number(distortion)}`], [" + ", "kl", `rate ${number(nats)}`],
+        [" = ", "", `${number(total)} nats`]],
+      [["", "elbo", `all codes ${atMost}${number(exact)}`], [" + ", "others", `other codes ${number(best - exact)}`],
+        [" + ", "kl", `not the best code ${number(total - best)}`]],
+    ];
+    const term = ([before, kind, text]) =>
+      h("span", {}, before, kind && h("span", { class: `mark-${kind}` }, `${MARKS[kind]} `), text);
+    sums.replaceChildren(...lines.map((terms) => h("p", {}, ...terms.map(term))));
+    const words = `${name}: ${lines.map((terms) => terms.map(([before, , text]) => before + text).join("")).join("; ")}.`;
+    set(plot.element, { "aria-label": `Nats per image against the rate. ${words}` });
+    if (images) {
+      for (let n = 0; n < spec.columns; n++) {
+        strip.show(0, n, images[n]);
+        strip.show(1, n, images[(k + 1) * spec.columns + n]);
+      }
+      set(strip.canvas, { "aria-label": `Images, and below them their reconstructions from the codes of ${name}.` });
+    }
+    say(words);
+  }
+  const drawSoon = oncePerFrame(draw);
+  model.on("change:at", drawSoon);
+  const stopSizes = onResize(el, () => {
+    const old = plot.element;
+    plot = ratePlot(points, el.clientWidth);
+    old.replaceWith(plot.element);
+    draw();
+  });
+  draw();
+  return () => { model.off("change:at", drawSoon); stopSizes(); };
+}
+
+// Three lines over the rate with the wedge between them; below, one model's nats as two bars of the
+// same length. One unit is one CSS pixel.
+function ratePlot(points, available) {
+  const width = clamp(available || 620, 280, 620), left = 40, right = width - 14, top = 74, base = 270;
+  const row = base + 44, thick = 22, pitch = 28, height = row + 2 * pitch + 18;
+  const element = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, class: "dgm-plot dgm-rate", role: "img" });
+  const add = (tag, attributes, text) => element.appendChild(svg(tag, attributes, text));
+  const rates = points.map((p) => p.rate), lowest = Math.min(...points.map((p) => p.exact));
+  const most = Math.max(...points.map((p) => p.total)), margin = (Math.max(...rates) - Math.min(...rates)) / 20 || 1;
+  const [first, last] = [Math.min(...rates) - margin, Math.max(...rates) + margin];
+  const floor = lowest - 0.1 * (most - lowest || 1), roof = most + 0.05 * (most - lowest || 1);
+  const x = (v) => left + ((v - first) / (last - first)) * (right - left);
+  const y = (v) => base - ((v - floor) / (roof - floor)) * (base - top);
+  const along = (key) => points.map((p) => `${x(p.rate).toFixed(1)} ${y(p[key]).toFixed(1)}`);
+  add("path", { class: "wedge", d: `M${[...along("total"), ...along("exact").reverse()].join("L")}Z` });
+  add("path", { class: "axis", d: `M${left} ${top}V${base}H${right}` });
+  for (const [t, text] of ticks(first, last)) add("text", { x: x(t), y: base + 17, "text-anchor": "middle" }, text);
+  for (const [t, text] of ticks(floor, roof)) add("text", { x: left - 5, y: y(t) + 4, "text-anchor": "end" }, text);
+  add("text", { x: right, y: base - 6, "text-anchor": "end", "font-style": "italic" }, "rate, nats");
+  const here = add("path", { class: "drop" });
+  const lines = [["total", "kl", "distortion + rate"], ["best", "prior", "best code"], ["exact", "elbo", "all codes"]];
+  lines.forEach(([key, kind, text], i) => {
+    add("path", { class: `line on-${kind}`, d: `M${along(key).join("L")}` });
+    add("path", { class: `line on-${kind}`, d: `M${left + 8} ${12 + 20 * i}h26` });
+    add("text", { x: left + 40, y: 16 + 20 * i }, `${text}, nats per image`);
+    for (const p of points) {
+      const hollow = p.bound && key !== "total" ? " hollow" : "";
+      add("circle", { class: `dot on-${kind}${hollow}`, cx: x(p.rate), cy: y(p[key]), r: 4 });
+    }
+  });
+  const bars = [0, 1].map((i) => ["elbo", i ? "others" : "kl", ...(i ? ["kl"] : [])].map((kind) =>
+    add("rect", { class: `bar ${kind}`, y: row + i * pitch, height: thick })));
+  function show(k) {
+    const { rate: nats, distortion, total, best, exact } = points[k], unit = (right - left) / most;
+    set(here, { d: `M${x(nats)} ${top}V${base}` });
+    [[distortion, nats], [exact, best - exact, total - best]].forEach((parts, i) => {
+      let from = left;
+      parts.forEach((part, j) => {
+        const wide = Math.max(part, 0) * unit;
+        set(bars[i][j], { x: from, width: wide });
+        from += wide;
+      });
+    });
+  }
+  return { element, show };
+}
+
 // ---------------------------------------------------------------- two ways in
 
 const DRAWINGS = {
   latent_plane: latentPlane, frames, distribution_1d: distribution1d, flow_1d: flow1d,
   walkers, score_field: scoreField, from_noise: images, euler_steps: images,
   ideal_denoiser: perfectNetwork, particles, guidance, crossing,
+  unmasking, completing, codebook: codeGrid, rate,
 };
 
 function render({ model, el }) {
