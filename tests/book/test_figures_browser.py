@@ -26,6 +26,7 @@ from torch.distributions import Normal
 from dgm import figures, toys
 from dgm.denoisers import IdealDenoiser
 from dgm.evaluate import nearest_distance
+from dgm.figures._widgets import JS
 from dgm.models import VQVAE, Autoencoder, Diffusion, MaskedDiffusion
 
 PROBE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
@@ -865,6 +866,47 @@ def test_the_nats_of_a_code_are_shown_by_model(stopped, made):
         assert ink_of[:8, :8].max() == 1
     assert point["name"] in figure.locator("[aria-live=polite]").inner_text()
     fig.at = "(1, 16)"
+
+
+AS_A_WIDGET = """async ({ source, state, changes }) => {
+  const { default: { render } } = await import(source), listeners = {};
+  const model = {
+    get: (name) => state[name],
+    set(name, value) {
+      state[name] = value;
+      for (const act of listeners[`change:${name}`] ?? []) act();
+    },
+    save_changes() {},
+    on: (event, act) => (listeners[event] ??= new Set()).add(act),
+    off: (event, act) => listeners[event].delete(act),
+  };
+  const el = document.createElement("div");
+  document.querySelector("main").append(el);
+  const end = render({ model, el });
+  for (const [name, value] of Object.entries(changes)) model.set(name, value);
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  const text = el.innerText;
+  end();
+  el.remove();
+  return [text, Object.values(listeners).reduce((n, { size }) => n + size, 0)];
+}"""
+KERNELS = {  # what Python sets, and what is then to be read
+    "unmasking": ({"rule": "value", "at_once": 8}, "Draws 1, step 0 of 8."),
+    "completing": ({"state": [-1] * 64, "seed": 3}, "64 of 64 pixels are hidden."),
+    "codebook": ({"code": [3, 4], "show": "prior"}, "Code (3, 4)"),
+    "rate": ({"at": "(8, 16)"}, "all codes at most 23.30"),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_kernel_moves_figures_of_symbols(opened, made, name):
+    """As a widget they follow their traits, and leave no listener behind."""
+    changes, wanted = KERNELS[name]
+    fig, script = made[name], base64.b64encode(JS.encode()).decode()
+    state = {trait: getattr(fig, trait) for trait in fig.trait_names(page=True)}
+    source = {"source": f"data:text/javascript;base64,{script}", "changes": changes}
+    text, left = opened.evaluate(AS_A_WIDGET, source | {"state": {"caption": "", **state}})
+    assert wanted in text and left == 0
 
 
 # ---------------------------------------------------------------- all figures

@@ -134,7 +134,8 @@ def _details(codes: int, n: int, counts: Tensor, fold: int) -> str:
     less = f" Images are shown at 1/{fold} of their height and width." if fold > 1 else ""
     return (
         f"{n:,} images were encoded; {int((counts > 0).sum())} of {codes**2} codes occur. If all "
-        f"were equally likely, each had {100 / codes**2:.2g} %.{less}"
+        f"were equally likely, each had {100 / codes**2:.2g} %. Decoded images of codes that do "
+        f"not occur are pale.{less}"
     )
 
 
@@ -153,8 +154,12 @@ def _still(decoded: Tensor, examples: Tensor, spec: dict, numbers, code, show: s
         1, 3, figsize=(7.2, 3.4), layout="constrained", width_ratios=(3, 1, 1)
     )
     if show == "images":  # k_1 to the right, k_2 up
-        pictures = decoded.unflatten(0, (K, K)).transpose(0, 1).flip(0).flatten(0, 1)
-        c, h, w = pictures.shape[1:]
+        c, paper = decoded.shape[1], float(decoded.shape[1] == 3)  # grey is ink, 0 is white
+        empty = (torch.tensor(spec["counts"]) == 0)[:, None, None, None]
+        pictures = torch.where(empty, paper + 0.35 * (decoded - paper), decoded)
+        pictures = F.pad(pictures, [1, 1, 1, 1], value=paper)
+        pictures = pictures.unflatten(0, (K, K)).transpose(0, 1).flip(0).flatten(0, 1)
+        h, w = pictures.shape[2:]
         mosaic = pictures.reshape(K, K, c, h, w).permute(0, 3, 1, 4, 2).reshape(K * h, K * w, c)
         look = mosaic.numpy() if c == 3 else 1 - mosaic[..., 0].numpy()
         limits = {"vmin": 0, "vmax": 1}
@@ -162,7 +167,7 @@ def _still(decoded: Tensor, examples: Tensor, spec: dict, numbers, code, show: s
         look = torch.tensor(spec["counts" if show == "data" else "prior"]).double()
         look, limits = -look.reshape(K, K).T.flip(0).sqrt().numpy(), {}
     box = (-0.5, K - 0.5, -0.5, K - 0.5)
-    grid.imshow(look, cmap="gray", extent=box, **limits)
+    grid.imshow(look, cmap="gray", extent=box, interpolation="nearest", **limits)
     square = ([-0.5, 0.5, 0.5, -0.5, -0.5], [-0.5, -0.5, 0.5, 0.5, -0.5])
     grid.plot(*([v + c for v in side] for side, c in zip(square, code, strict=True)), color="C1")
     grid.set(xlabel="$k_1$", ylabel="$k_2$")

@@ -142,6 +142,9 @@ def _still(points: list[dict], images: Tensor | None, at: str):
     ax.fill_between(x, [p["exact"] for p in points], [p["total"] for p in points], color="0.92")
     for color, (name, (key, style)) in zip(COLORS, LINES.items(), strict=False):
         ax.plot(x, [p[key] for p in points], style, color=color, label=name)
+        for p in points:
+            if p["bound"] and key != "total":
+                ax.plot(p["rate"], p[key], style[0], color=color, mfc="white")
     ax.axvline(x[k], color="0.4", lw=1)
     ax.set(xlabel="rate, nats", ylabel="nats per image", title=at)
     ax.legend(frameon=False)
