@@ -270,13 +270,14 @@ def test_a_vq_vae_of_others_asks_as_much_of_the_networks(task, monkeypatch):
 
 
 def test_codebooks_follow_the_same_points():
-    """After 200 batches the vectors are at the centres of four clusters, all but a few."""
+    """In the end the vectors are at the centres of four clusters, all but a few. Theirs count as
+    alive until 0.99^t is less than 0.1, for 230 batches."""
     centres = 3 * torch.eye(64)[:4]
     for name, build in quantisers.BUILDS[quantisers.BOOK].items():
         if name in ways.OTHERS and not importlib.util.find_spec(name):
             continue
         update, draw = build(quantisers.BOOK)
-        for _ in range(200):
+        for _ in range(250):
             update(centres[torch.randint(4, (32, 16))] + 0.01 * torch.randn(32, 16, 64))
         away = torch.cdist(draw(200).reshape(-1, 64), centres).min(1).values
         assert (away < 0.5).float().mean() > 0.9, name

@@ -177,6 +177,6 @@ MASKED_TEXT = OfText(
     batch_size=32,
     updates=UPDATES,
     every=EVERY,
-    seeds=3,
+    seeds=2,
     weights=False,
 )
