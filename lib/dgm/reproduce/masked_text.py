@@ -23,7 +23,7 @@ from .prose import prose
 from .study import MEASURING_SEED, Study
 
 ALPHABET = " ',-.:;?abcdefghijklmnopqrstuvwxyz"
-LENGTH, UPDATES, EVERY = 40, 1200, 200
+LENGTH, UPDATES, EVERY = 40, 2400, 300
 PER_STEP = (1, 2, 4, 8, 20, 40)  # characters that are drawn together
 MASKS = 8  # of each held-out window
 LINES, JUDGED = 6, 300  # lines that the record keeps, and lines whose words are looked up
@@ -177,6 +177,6 @@ MASKED_TEXT = OfText(
     batch_size=32,
     updates=UPDATES,
     every=EVERY,
-    seeds=2,
+    seeds=3,
     weights=False,
 )

@@ -25,8 +25,8 @@ from .runs import train_rounds
 
 WIDTH, LATENT, CODES = 16, 8, 64  # channels at full size; numbers of a vector; vectors
 PRIOR = {"width": 48, "layers": 2, "heads": 4}
-PRIOR_UPDATES, PRIOR_ROUNDS = 1000, 10
-SEARCHED, DRAWS = 16, 500  # test images whose best code is looked for, and draws around it
+PRIOR_UPDATES, PRIOR_ROUNDS = 4000, 20
+SEARCHED, DRAWS = 60, 500  # test images whose best code is looked for, and draws around it
 
 # ---------------------------------------------------------------- the networks
 
@@ -218,4 +218,4 @@ def distances(model: VQVAE, dataset: data.Dataset, images: int) -> dict:
     }
 
 
-VQ_VAE = {"vq-vae": vq_vae(epochs=2)}
+VQ_VAE = {"vq-vae": vq_vae(epochs=4)}
