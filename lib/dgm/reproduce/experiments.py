@@ -17,6 +17,7 @@ from .energies import ENERGIES
 from .flow_matching import FLOW_MATCHING
 from .flows import FLOWS
 from .latent_flow import LATENT_FLOW
+from .masked_text import MASKED_TEXT
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
@@ -26,6 +27,7 @@ from .six_ways import SIX_WAYS
 from .stacked import HUNDRED_LABELS
 from .straight import STRAIGHT
 from .variants import VARIANTS
+from .vq_vae import VQ_VAE
 
 
 class Experiment(Protocol):
@@ -66,6 +68,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **FLOW_MATCHING,
     **STRAIGHT,
     **LATENT_FLOW,
+    **VQ_VAE,
     **COMPARISONS,
     "ring-game": RING_GAME,
     "ring-collapse": RING_COLLAPSE,
@@ -74,6 +77,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "hundred-labels": HUNDRED_LABELS,
     "autoregressive-digits": DIGITS,
     "autoregressive-orders": ORDERS,
+    "masked-text": MASKED_TEXT,
 }
 
 
