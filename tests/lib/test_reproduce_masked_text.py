@@ -89,6 +89,21 @@ def test_words_of_real_text_are_known_and_those_of_noise_are_not():
     assert masked_text.known_words(noise, vocabulary) < 0.5
 
 
+def test_groups_are_drawn_in_as_many_steps_as_there_are_of_them(monkeypatch):
+    asked, sample = [], MaskedDiffusion.sample
+
+    def watched(model, n, steps):
+        asked.append(steps)
+        return sample(model, n, steps)
+
+    monkeypatch.setattr(MaskedDiffusion, "sample", watched)
+    monkeypatch.setattr(masked_text, "JUDGED", 2)
+    ordered = LSTM((40,), levels=34, hidden=4)
+    masked = MaskedDiffusion.conv((40,), levels=34, width=4, blocks=1)
+    masked_text.drawn({ORDERED: ordered, MASKED: masked}, STUDY.load())
+    assert [40 / steps for steps in asked] == [*masked_text.PER_STEP]
+
+
 def test_a_study_keeps_what_its_models_draw(monkeypatch):
     monkeypatch.setattr(masked_text, "JUDGED", 8)
     monkeypatch.setattr(masked_text, "MASKS", 1)
