@@ -133,6 +133,15 @@ def emerged(columns: int, rows: int) -> torch.Tensor:
     return draws.clamp(0, 1).reshape(rows, columns, 28, 28)
 
 
+def spelled(columns: int, rows: int) -> torch.Tensor:
+    """Part V: what the recorded VQ-VAE decodes from symbols that its prior wrote."""
+    torch.manual_seed(0)
+    model = load("vq-vae").model()
+    with torch.no_grad():
+        means = model.likelihood(model.prior().sample((columns * rows,))).mean
+    return means.reshape(rows, columns, 28, 28)
+
+
 def save(picture: Image.Image, name: str, palette: int = 96) -> None:
     """Write a PNG with few colours: a quarter of the size, and no difference to the eye."""
     picture.quantize(palette, dither=Image.Dither.NONE).save(HERE / name, optimize=True)
@@ -178,6 +187,7 @@ def main() -> None:
     save(tiled(map_of_codes(8, 6), scale=2, gap=14), "part-2.png", palette=32)
     save(tiled(games(8, 6), scale=2, gap=14), "part-3.png", palette=32)
     save(tiled(emerged(8, 6), scale=2, gap=14), "part-4.png", palette=32)
+    save(tiled(spelled(8, 6), scale=2, gap=14), "part-5.png", palette=32)
     (HERE / "icon.svg").write_text(draw_icon(digits.images[13]))
 
 

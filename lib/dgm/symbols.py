@@ -32,6 +32,8 @@ def uniform_kernel(symbols: int, beta: float) -> Tensor:
     Raises:
         ValueError: beta is no probability, or there is no symbol.
 
+    Equation: eq-uniform-noise
+
     >>> uniform_kernel(2, 0.5)
     tensor([[0.7500, 0.2500],
             [0.2500, 0.7500]])
@@ -45,6 +47,8 @@ def absorbing_kernel(symbols: int, beta: float) -> Tensor:
 
     Raises:
         ValueError: beta is no probability, or there is no symbol.
+
+    Equation: eq-no-time
 
     >>> absorbing_kernel(2, 0.25)
     tensor([[0.7500, 0.0000, 0.2500],
@@ -121,6 +125,8 @@ def step_posterior(kernel: Tensor, before: Tensor, x_t: Tensor, x_0: Tensor) -> 
     Returns:
         (..., K); zeros where x_t cannot come of x_0.
 
+    Equation: eq-symbol-posterior, eq-unmasking-rate
+
     >>> mask, bar = absorbing_kernel(2, 0.5), absorbing_kernel(2, 0.2)
     >>> step_posterior(mask, bar, torch.tensor(2), torch.tensor(0))
     tensor([0.6667, 0.0000, 0.3333])
@@ -187,6 +193,8 @@ def chain_bound(
         predict: of (events (S, D), t) -> $\tilde p_\theta(x_0 \mid x_t)$, (S, D, K).
         start: $p(x_T)$ of a symbol, (K,).
         coordinates: D; $K^D$ of a few hundred take a moment.
+
+    Equation: eq-symbol-bound
 
     >>> Q = torch.stack([uniform_kernel(3, b) for b in (0.3, 0.6)])
     >>> found = chain_bound(Q, lambda x, t: torch.ones(9, 2, 3) / 3, torch.ones(3) / 3, 2)

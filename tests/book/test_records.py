@@ -1,7 +1,7 @@
 """The committed records: what the program wrote is what the models beside them give again."""
 
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from itertools import product
 
 import pytest
@@ -9,12 +9,13 @@ import torch
 from places import ROOT
 
 from dgm import data, toys
-from dgm.evaluate import RBMPath, ais
+from dgm.evaluate import RBMPath, ais, rate_distortion
 from dgm.protocols import given
-from dgm.reproduce import EXPERIMENTS, Study, energies, judging, load
+from dgm.reproduce import EXPERIMENTS, Study, energies, judging, load, masked_text, vq_vae
 from dgm.reproduce.families import FAMILIES, over_seeds
 from dgm.reproduce.recipe import ABOUT
 from dgm.reproduce.records import KEPT, read_models, unpacked
+from dgm.reproduce.runs import train_rounds
 from dgm.reproduce.study import MEASURING_SEED
 
 RECORDS = ROOT / "book" / "records"
@@ -35,7 +36,7 @@ def quick_records():
 def at_hand(name: str) -> bool:
     """Whether a data set need not be downloaded."""
     files = (data.folder() / f"{name}.npz", data.folder() / name.upper())
-    known = name == "digits" or hasattr(toys, name)
+    known = name in ("digits", "prose") or hasattr(toys, name)
     return known or any(file.exists() for file in files)
 
 
@@ -233,7 +234,7 @@ def test_the_first_updates_of_a_study_are_those_of_its_record(name):
     setting = record.settings[-1]
     seed = record["settings"][setting]["seeds"][-1]
     with threads_of(record):
-        _, history = study.train(setting, seed, data.load(study.dataset), rounds=1)
+        _, history = study.train(setting, seed, study.load(), rounds=1)
     compared = [metric for metric in record.metrics if not metric.endswith(STILL_FALLING)]
     first = {metric: record.curves(setting, metric)[-1, 0].item() for metric in compared}
     again = {metric: history[metric][0] for metric in compared}
@@ -246,7 +247,7 @@ def test_the_last_values_of_a_study_are_those_of_its_models(name):
     record, study = load(name), EXPERIMENTS[name]
     if not at_hand(study.dataset):
         pytest.skip(f"{study.dataset} is not here")
-    dataset = data.load(study.dataset)
+    dataset = study.load()
     for setting, seed in product(record.settings, range(study.seeds)):
         torch.manual_seed(MEASURING_SEED)
         measured = study.measure(record.model(setting, seed), dataset)
@@ -381,3 +382,49 @@ def test_the_chains_of_the_score_network_end_where_they_did():
     found = energies.along(model, energies.PICTURED)[-1]
     last = unpacked(record["along"], record["shape"])[-energies.PICTURED :]
     assert record["sigmas"][-1] < 0.1 and (found - last).abs().mean() < 0.004
+
+
+# ---------------------------------------------------------------- codes of symbols
+
+
+def test_the_symbols_of_the_vq_vae_say_what_its_record_says():
+    """All test images by one code; for the first of them the search, which draws nothing, and other
+    draws around what it finds, which for a single image may differ by a nat or two."""
+    if not at_hand("mnist"):
+        pytest.skip("mnist is not here")
+    record, dataset = load("vq-vae"), data.load("mnist")
+    model, x = record.model(), vq_vae.binary(dataset, 10_000)
+    rate, distortion = rate_distortion(model, x)
+    assert record["rate"] == pytest.approx(rate, abs=0.02)
+    assert record["distortion"] == pytest.approx(distortion, abs=0.02)
+    assert record["figure"] == pytest.approx(rate + distortion, abs=0.02)
+    torch.manual_seed(0)
+    nats, found = record["searched"]["nats"], vq_vae.searched(model, x[:3])["nats"]
+    for name, within in (("nearest_code", 0.02), ("best_code", 0.02), ("all_codes", 3.0)):
+        assert found[name] == pytest.approx(nats[name][:3], abs=within), name
+
+
+def test_the_first_updates_of_the_vq_vae_are_those_of_its_record():
+    """A tenth of an epoch, the first of the first stage."""
+    record, recipe = load("vq-vae"), EXPERIMENTS["vq-vae"]
+    if not at_hand("mnist"):
+        pytest.skip("mnist is not here")
+    dataset, schedule = data.load("mnist"), recipe.full
+    batches = dataset.train.batches(schedule.batch_size, binarize=recipe.binarization)
+    updates, rounds = len(batches) // schedule.parts, len(record["objective"])
+    assert rounds == schedule.epochs * schedule.parts
+    with threads_of(record):
+        step = recipe.start(dataset, partial(schedule.rate, steps=rounds * updates))
+        history = train_rounds(step, batches, updates, progress=False)
+    assert history["objective"][0] == pytest.approx(record["objective"][0], rel=2e-3)
+
+
+def test_the_bits_of_the_masked_text_are_those_of_its_curves():
+    """The bound in two ways, by random masks and by the number of hidden characters: two estimates
+    of one number. Drawing in larger groups never costs less."""
+    record = load("masked-text")
+    bound = record.curves(masked_text.MASKED, "model bits")[:, -1]
+    for curve, value in zip(record["by_hidden"], bound.tolist(), strict=True):
+        by_size = [masked_text.of_groups(curve, size) for size in masked_text.PER_STEP]
+        assert by_size[0] == pytest.approx(value, abs=0.04)
+        assert by_size == sorted(by_size)

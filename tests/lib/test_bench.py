@@ -23,6 +23,7 @@ from dgm.bench import (
     measure,
     picture,
     products,
+    quantisers,
     record,
     report,
     sampling,
@@ -154,7 +155,7 @@ def test_a_first_call_meets_the_last_batch():
     [
         (t, w)
         for t, all_ in ways.TASKS.items()
-        if t not in flows.TASKS | denoisers.TASKS
+        if t not in flows.TASKS | denoisers.TASKS | quantisers.TASKS
         for w in all_
     ],
 )
@@ -240,6 +241,46 @@ def test_training_is_an_update_and_drawing_is_none():
     _, draw = denoisers.ours(denoisers.FLOW)
     x = draw(5)
     assert x.shape == (5, 2) and not x.requires_grad
+
+
+# ---------------------------------------------------------------- codes of symbols
+
+
+def multiplied_by(epoch):
+    """Operations of convolutions and of their gradients; distances to vectors are not counted."""
+    with FlopCounterMode(display=False) as counter:
+        epoch()
+    counts = counter.get_flop_counts()["Global"]
+    return sum(count for kind, count in counts.items() if "convolution" in str(kind))
+
+
+@pytest.mark.parametrize("task", [denoisers.TRAINING, flows.DRAWING])
+def test_a_vq_vae_of_others_asks_as_much_of_the_networks(task, monkeypatch):
+    """Ours looks once more at the batch, with the encoder that it has then, to move the book."""
+    monkeypatch.setattr(quantisers, "BATCH", 4)
+    counted = {}
+    for name, build in quantisers.BUILDS[quantisers.IMAGES].items():
+        if name not in ways.OTHERS or importlib.util.find_spec(name):
+            _, epoch = quantisers.way(build, quantisers.IMAGES, task, 8)
+            counted[name] = multiplied_by(epoch)
+    encoder = quantisers.on_a_grid((1, 28, 28)).encoder
+    once_more = multiplied_by(lambda: encoder(torch.zeros(8, 1, 28, 28)))
+    counted["dgm"] -= once_more if task == denoisers.TRAINING else 0
+    assert len(set(counted.values())) == 1 and counted["dgm"] > 0, counted
+
+
+def test_codebooks_follow_the_same_points():
+    """In the end the vectors are at the centres of four clusters, all but a few. Theirs count as
+    alive until 0.99^t is less than 0.1, for 230 batches."""
+    centres = 3 * torch.eye(64)[:4]
+    for name, build in quantisers.BUILDS[quantisers.BOOK].items():
+        if name in ways.OTHERS and not importlib.util.find_spec(name):
+            continue
+        update, draw = build(quantisers.BOOK)
+        for _ in range(250):
+            update(centres[torch.randint(4, (32, 16))] + 0.01 * torch.randn(32, 16, 64))
+        away = torch.cdist(draw(200).reshape(-1, 64), centres).min(1).values
+        assert (away < 0.5).float().mean() > 0.9, name
 
 
 # ---------------------------------------------------------------- products and bounds

@@ -5,8 +5,9 @@ done by pythae (a library of autoencoders) and as done here: feeding images, and
 variational autoencoder for one epoch, for which the matrix products alone are timed too. Then: an
 epoch of the scoreboard's IWAE; scoring and drawing by flows, beside zuko and normflows; training
 and drawing from a flow of the plane and a diffusion model, beside flow_matching and
-denoising_diffusion_pytorch; sampling from autoregressive models, naive and incremental; how the
-cost of training and of evaluating a likelihood grows with the work; the start-up of `import dgm`.
+denoising_diffusion_pytorch; a VQ-VAE and its codebook, beside vector_quantize_pytorch; sampling
+from autoregressive models, naive and incremental; how the cost of training and of evaluating a
+likelihood grows with the work; the start-up of `import dgm`.
 
 Seconds tell little about another machine, ratios within one run more. So the ways take turns, each
 in a fresh process, which gives each a peak of memory of its own. What compiling takes is stated and

@@ -5,7 +5,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from ..reproduce.records import surroundings
-from . import denoisers, flows
+from . import denoisers, flows, quantisers
 from .costs import CURVES, cost, evaluation
 from .measure import measure, peak_memory, startup
 from .products import peaks
@@ -32,7 +32,7 @@ def images_of(task: str, n: int) -> int:
     """How many images to measure a task with: fewer for those that take a minute an epoch."""
     if task == IWAE or denoisers.IMAGES in task:
         return n // 30
-    return n // 10 if task in flows.TASKS | denoisers.TASKS else n
+    return n // 10 if task in flows.TASKS | denoisers.TASKS | quantisers.TASKS else n
 
 
 def jobs_on(place: str, n: int, repeat: int) -> list[tuple]:

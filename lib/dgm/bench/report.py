@@ -2,7 +2,7 @@
 
 import statistics
 
-from . import denoisers, flows
+from . import denoisers, flows, quantisers
 from .costs import CHUNK, CURVES, DRAWS, EPOCH_OF
 from .measure import LAZY
 from .products import bytes_moved, operations
@@ -23,7 +23,7 @@ TARGETS = {
     **{
         (place, task): {other: 1}
         for place in ("cpu", "cuda")
-        for task, other in denoisers.OTHERS.items()
+        for task, other in (denoisers.OTHERS | quantisers.OTHERS).items()
     },
 }
 # how many times as long an epoch may take on CPUs as its matrix products, a flow as its networks

@@ -18,7 +18,7 @@ from .. import data, heads, nets
 from .._device import device
 from ..reproduce import RECIPES
 from ..train import fit, gradient_step
-from . import denoisers, flows
+from . import denoisers, flows, quantisers
 from .clock import wait
 from .products import product_step
 from .pythae_vae import pythae_trainer
@@ -243,7 +243,14 @@ EPOCH = "an epoch of a VAE (784-400-20-400-784, Bernoulli likelihood, Adam)"
 IWAE = "an epoch of the scoreboard's IWAE (784-200-200-50, k = 50, batches of 20)"
 WORKERS = {"DataLoader, 2 workers": 2}  # processes beside the one that is measured
 OURS, PYTHAE, PRODUCTS = "dgm, compiled", "pythae", "matrix products alone"
-OTHERS = (PYTHAE, flows.ZUKO, flows.NORMFLOWS, denoisers.MATCHING, denoisers.DDPM)  # libraries
+OTHERS = (  # libraries
+    PYTHAE,
+    flows.ZUKO,
+    flows.NORMFLOWS,
+    denoisers.MATCHING,
+    denoisers.DDPM,
+    quantisers.QUANTIZE,
+)
 MAY_BE_MISSING = {OURS, *OTHERS}  # OURS needs a compiler
 
 TASKS: dict[str, dict[str, Way]] = {
@@ -265,4 +272,5 @@ TASKS: dict[str, dict[str, Way]] = {
     },
     **flows.TASKS,
     **denoisers.TASKS,
+    **quantisers.TASKS,
 }

@@ -99,6 +99,8 @@ def pass_gradient(e: Tensor, z: Tensor) -> Tensor:
     It is the gradient of no loss: as a function of z, the loss of a rounded value is constant
     almost everywhere. `straight_through` does the same with the mean of a discrete distribution.
 
+    Equation: def-pass-gradient, eq-flat-quantiser
+
     Source: Bengio, Léonard and Courville (2013), arXiv:1308.3432, section 4.
 
     >>> z = torch.tensor(0.7, requires_grad=True)

@@ -41,6 +41,8 @@ def usage(model, x: Tensor, batch_size: int = 1000) -> Usage:
     Raises:
         ValueError: there are no examples, or x has another event shape or type than the model's.
 
+    Equation: eq-perplexity-bias
+
     >>> from dgm.models import VQVAE
     >>> usage(VQVAE.mlp((2,), symbols=3), torch.zeros(5, 2)).used <= 3
     True
@@ -81,6 +83,8 @@ def sum_codes(model: LatentVariable, x: Tensor, chunk: int = 256) -> CodeSum:
     Raises:
         ValueError: the codes cannot be enumerated, or are more than 65,536 (see `search_codes`);
             there are no examples, or some lie outside the support.
+
+    Equation: eq-one-code-gap
 
     >>> from dgm.models import VQVAE
     >>> sum_codes(VQVAE.mlp((1, 8, 8)), torch.ones(3, 1, 8, 8)).log_prob.shape
@@ -174,6 +178,8 @@ def level_rates(model: LatentVariable, x: Tensor, k: int = 10) -> Tensor:
     Raises:
         ValueError: the model has no such levels (`VAE.two_layer` goes up to z_2 from z_1); there
             are no examples, or x has another event shape or type than the model's.
+
+    Equation: eq-level-rates
 
     >>> from dgm.models import Ladder
     >>> level_rates(Ladder.mlp((1, 8, 8), latent=(2, 4)), torch.zeros(3, 1, 8, 8)).shape

@@ -23,6 +23,8 @@ def by_masked(model, x: Tensor) -> Tensor:
     Raises:
         ValueError: there are no examples, or some lie outside the support.
 
+    Equation: eq-pseudo-entropy
+
     >>> from dgm.models import MaskedDiffusion
     >>> by_masked(MaskedDiffusion.mlp((1, 2, 2)), torch.ones(3, 1, 2, 2)).shape
     torch.Size([3, 4])

@@ -22,6 +22,8 @@ class Tokens(D.Distribution):
     Raises:
         ValueError: its events are no rows of symbols.
 
+    Equation: eq-code-chain
+
     >>> from dgm.models import MADE
     >>> p = Tokens(MADE((3,), levels=10))
     >>> p.log_prob(p.sample((5,))).shape, p.event_shape

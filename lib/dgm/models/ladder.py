@@ -42,6 +42,8 @@ class Ladder(FromArchitecture, nn.Module):
     Raises:
         ValueError: there is no level, or a size is no positive integer.
 
+    Equation: eq-residual-level
+
     Source: Sønderby et al. (2016), arXiv:1602.02282, Ladder Variational Autoencoders; Vahdat and
     Kautz (2020), arXiv:2007.03898, NVAE, section 3.2, for residual posteriors.
 

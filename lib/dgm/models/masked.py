@@ -15,8 +15,8 @@ from .autoregressive.base import permutation
 
 
 class MaskedDiffusion(nn.Module):
-    r"""$p_\theta(x_i \mid x_S)$ for every coordinate i and every set S of known ones: the reverse
-    of a diffusion whose noise hides coordinates, at any time and in any order.
+    r"""$p_\theta(x_i \mid x_{\bar S})$ for every coordinate i and every set S of hidden ones: the
+    reverse of a diffusion whose noise hides coordinates, at any time and in any order.
 
     Time does not enter, since it tells nothing beyond what is hidden. A draw starts with nothing
     known and reveals coordinates in `steps` groups; those of one group are drawn independently of
@@ -35,6 +35,8 @@ class MaskedDiffusion(nn.Module):
 
     Raises:
         ValueError: a bad argument; from the methods: x of another shape or type.
+
+    Equation: eq-steps-cost, eq-adaptive-order
 
     Source: Austin et al. (2021), arXiv:2107.03006, Structured Denoising Diffusion Models in
     Discrete State-Spaces; Hoogeboom et al. (2022), arXiv:2110.02037, Autoregressive Diffusion
@@ -115,7 +117,13 @@ class MaskedDiffusion(nn.Module):
         return x
 
     def in_order(self, order: Sequence[int] | Tensor) -> "InOrder":
-        """One coordinate after the other in this order, as a model with a likelihood."""
+        """One coordinate after the other in this order, as a model with a likelihood.
+
+        Equation: eq-all-orders, eq-mixture-of-orders
+
+        >>> MaskedDiffusion.mlp((2,)).in_order([1, 0]).log_prob(torch.ones(5, 2)).shape
+        torch.Size([5])
+        """
         return InOrder(self, order)
 
     def indices(self, x: Tensor) -> Tensor:

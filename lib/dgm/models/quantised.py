@@ -80,6 +80,8 @@ class Codebook(Quantiser):
     Raises:
         ValueError: a size is no positive integer, `decay` not in [0, 1), `restart` negative.
 
+    Equation: eq-nearest-code, eq-distortion-split, eq-codebook-ema
+
     Source: van den Oord, Vinyals and Kavukcuoglu (2017), arXiv:1711.00937, appendix A.1; Dhariwal
     et al. (2020), arXiv:2005.00341, Jukebox, section 3, for the restarts.
 
@@ -160,6 +162,8 @@ class FiniteScalar(Quantiser):
     Raises:
         ValueError: there are none, or less than 2.
 
+    Equation: def-grid-code, eq-grid-codes
+
     Source: Mentzer et al. (2023), arXiv:2309.15505, Finite Scalar Quantization: VQ-VAE Made Simple,
     section 3; Yu et al. (2023), arXiv:2310.05737, for signs.
 
@@ -213,6 +217,8 @@ class VQVAE(FromArchitecture, nn.Module):
 
     Raises:
         ValueError: the temperature is negative.
+
+    Equation: def-vq-code, eq-soft-code
 
     Source: van den Oord, Vinyals and Kavukcuoglu (2017), arXiv:1711.00937, Neural Discrete
     Representation Learning.
@@ -287,6 +293,8 @@ class VQVAE(FromArchitecture, nn.Module):
 
         Raises:
             ValueError: it is of other symbols.
+
+        Equation: eq-code-prior
 
         >>> from dgm.models import MADE
         >>> VQVAE.mlp((2,)).with_prior(MADE((2,), levels=16)).sample(3).shape

@@ -27,6 +27,8 @@ def masked_bound(model, x: Tensor, y: Tensor | None = None) -> Tensor:
     Raises:
         ValueError: x has another event shape or type than the model's.
 
+    Equation: eq-masked-bound
+
     Source: Uria, Murray and Larochelle (2014), arXiv:1310.1757, A Deep and Tractable Density
     Estimator; Hoogeboom et al. (2022), arXiv:2110.02037, Autoregressive Diffusion Models.
 

@@ -29,6 +29,8 @@ def vq(model, x: Tensor, y: Tensor | None = None, beta: float = 0.25) -> Tensor:
     Raises:
         ValueError: x has another event shape or type than the model's.
 
+    Equation: def-vq-objective, eq-vq-gradients, eq-dead-code
+
     Source: van den Oord, Vinyals and Kavukcuoglu (2017), arXiv:1711.00937, equation 3, whose first
     term has the sign of a likelihood here.
 

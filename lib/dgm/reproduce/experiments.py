@@ -18,6 +18,7 @@ from .families import FAMILIES
 from .flow_matching import FLOW_MATCHING
 from .flows import FLOWS
 from .latent_flow import LATENT_FLOW
+from .masked_text import MASKED_TEXT
 from .recipe import Recipe
 from .recipes import RECIPES
 from .records import RECORDS, RUNS, surroundings, write, write_models
@@ -27,6 +28,7 @@ from .six_ways import SIX_WAYS
 from .stacked import HUNDRED_LABELS
 from .straight import STRAIGHT
 from .variants import VARIANTS
+from .vq_vae import VQ_VAE
 
 
 class Experiment(Protocol):
@@ -67,6 +69,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **FLOW_MATCHING,
     **STRAIGHT,
     **LATENT_FLOW,
+    **VQ_VAE,
     **COMPARISONS,
     **FAMILIES,
     "ring-game": RING_GAME,
@@ -76,6 +79,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "hundred-labels": HUNDRED_LABELS,
     "autoregressive-digits": DIGITS,
     "autoregressive-orders": ORDERS,
+    "masked-text": MASKED_TEXT,
 }
 
 

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from ..train import own_random_state
 from .experiments import EXPERIMENTS
-from .records import read_models, unpacked
-
-COMMITTED = Path(__file__).resolve().parents[3] / "book" / "records"  # beside this library
+from .records import COMMITTED, read_models, unpacked
 
 
 def load(name: str, folder: Path = COMMITTED) -> "Record":

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .loading import COMMITTED
+from .records import COMMITTED
 
 FILE = COMMITTED / "text" / "prose.txt"
 CHAPTERS = "0[1-8]-*.ipynb"

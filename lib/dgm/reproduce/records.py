@@ -17,6 +17,7 @@ from .._device import device
 from .._files import whole
 
 RECORDS, RUNS = Path("book/records"), Path("runs")
+COMMITTED = Path(__file__).resolve().parents[3] / "book" / "records"  # beside this library
 KEPT = 500_000  # bytes: the weights of a model that takes no more are kept
 
 

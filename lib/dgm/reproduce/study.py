@@ -23,7 +23,7 @@ class Study:
 
     Attributes:
         model: what is trained and how, in words.
-        dataset: a name for `dgm.data.load`.
+        dataset: a name for `dgm.data.load`, or, where `load` is a subclass's own, for people.
         settings: by name, start(shape) -> a training step, from the shape of an example.
         watched: the attributes of a step that hold models to be measured. The weights of the first
             are kept.
@@ -56,7 +56,7 @@ class Study:
     def plan(self, budget: float | None) -> dict:
         rounds = self.updates // self.every
         if budget is not None:
-            dataset = data.load(self.dataset)
+            dataset = self.load()
             trial = 0.05 * 60 * budget / len(self.settings)
             update = sum(
                 seconds_per_update(
@@ -69,7 +69,7 @@ class Study:
         return {"rounds": rounds}
 
     def run(self, plan: dict, folder: Path) -> tuple[dict, dict[str, nn.Module]]:
-        dataset, seeds = data.load(self.dataset), range(self.seeds)
+        dataset, seeds = self.load(), range(self.seeds)
         settings, models, everything = {}, {}, []
         with tqdm(total=len(self.settings) * self.seeds, unit="run") as bar:
             for name in self.settings:
@@ -130,6 +130,10 @@ class Study:
     def untrained(self, shape: tuple[int, ...], setting: str) -> nn.Module:
         """A model of the form that is kept."""
         return self.kept(self.start(setting, 0, shape))
+
+    def load(self) -> data.Dataset:
+        """What it learns from and is measured on."""
+        return data.load(self.dataset)
 
     def shape(self, dataset: data.Dataset) -> tuple[int, ...]:
         """Of what is learned: that of an example."""

@@ -1,0 +1,6 @@
+def carried(q_top, q_bottom, p_top, p_bottom):
+    def divergence(q, p):
+        return torch.where(q > 0, q * (q / p).log(), 0.0).sum(-1)
+
+    below = divergence(q_bottom, p_bottom).gather(1, q_top.argmax(1, keepdim=True))
+    return torch.cat([divergence(q_top, p_top)[:, None], below], 1)

@@ -1,0 +1,8 @@
+def back(kernels, s, t, x_t, x_0):
+    before = after = torch.eye(kernels.shape[1])
+    for Q in kernels[: s + 1]:
+        before = before @ Q
+    for Q in kernels[s + 1 : t + 1]:
+        after = after @ Q
+    joint = before[x_0] * after.T[x_t] + 1e-30
+    return joint / joint.sum(-1, keepdim=True)
