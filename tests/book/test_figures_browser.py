@@ -26,7 +26,8 @@ from torch.distributions import Normal
 from dgm import figures, toys
 from dgm.denoisers import IdealDenoiser
 from dgm.evaluate import nearest_distance
-from dgm.models import Autoencoder, Diffusion
+from dgm.figures import _coder
+from dgm.models import MADE, VAE, Autoencoder, Diffusion
 
 PROBE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
 PHONE = {"width": 390, "height": 844}
@@ -36,6 +37,16 @@ html {{ color: #1d2733; background: #fff; font: 17px sans-serif }}
 html[data-theme=dark] {{ color: #d6dde6; background: #12171e }}
 body {{ max-width: 50rem; margin: 1rem }}
 </style></head><body><main>{}</main></body></html>"""
+
+
+FAMILIES = {
+    "PixelCNN": {"bits": (1.892, 0.009), "distance": (5.1, 0.5), "coverage": (0.64, 0.02)},
+    "VAE of eight numbers": {"bits": (2.068, 0.001), "distance": (3.1, 0.5)},
+    "flow": {"bits": (2.119, 0.004), "distance": (2.9, 0.2), "coverage": (0.74, 0.02)},
+    "MADE": {"bits": (2.358, 0.008), "distance": (13.6, 0.4), "coverage": (0.45, 0.02)},
+    "GAN": {"distance": (1.4, 0.3), "coverage": (0.89, 0.02)},
+}
+GOOD = {"bits": "small", "distance": "small", "coverage": "large"}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +68,7 @@ def made():
             p += 0.1 * torch.randn_like(p)
     net.mean.fill_(0.3), net.scale.fill_(0.4)
     images = torch.randn(100, 1, 8, 8)
+    image = torch.randint(0, 2, (1, 8, 8)).float()
     return {
         "plane": figures.latent_plane(decoder, codes, labels, reach=0.3, z=(0.2, 0.1)),
         "colour": figures.latent_plane(colour, 3 * codes, labels, classes=names),
@@ -72,6 +84,10 @@ def made():
             z, two_modes, log_prior, mean=(-3, 3), scale=(0.1, 1.5), start=(1.4, 0.3)
         ),
         "flow": figures.flow_1d(),
+        "balls": figures.balls(),
+        "ranks": figures.ranks(FAMILIES, GOOD),
+        "coder": figures.coder(MADE((1, 8, 8), hidden=(20,)), image, step=3),
+        "bits back": figures.coder(VAE.mlp((1, 8, 8), latent=3), image),
         "walkers": figures.walkers(n=100),
         "field": figures.score_field(),
         "noise": figures.from_noise(net, y=3, steps=8, w=1.0, eta=0.5),
@@ -86,6 +102,7 @@ def made():
 
 
 ORDER = ["plane", "colour", "frames", "distribution", "two modes", "flow", "walkers", "field"]
+ORDER += ["balls", "ranks", "coder", "bits back"]
 ORDER += ["noise", "euler", "ideal", "particles", "guidance", "crossing"]
 
 
@@ -585,7 +602,118 @@ def test_samplers_do_not_move_where_motion_is_not_wanted(browser, page):
     figure = nth(tab, "crossing")
     first_button(figure).click()
     assert figure.get_by_role("slider").get_attribute("aria-valuetext") == "t = 0.00"
+    figure = nth(tab, "coder")
+    first_button(figure).click()
+    expect(figure.locator(".dgm-readout")).to_contain_text("more close the code")
     tab.close()
+
+
+# ---------------------------------------------------------------- balls, ranks, the coder
+
+
+def outlier_of(figure) -> list[float]:
+    text = re.search(r"outlier at \(([-.\d]+), ([-.\d]+)\)", words(figure))
+    return [float(v) for v in text.groups()]
+
+
+def four(figure) -> list[float]:
+    return told(figure)[:5]
+
+
+@pytest.mark.parametrize("gesture", [drag, keys, touch])
+def test_the_outlier_moves_and_the_numbers_are_pythons(opened, made, gesture):
+    figure, fig = nth(opened, "balls"), made["balls"]
+    canvas = figure.locator("canvas")
+    before, start = pixels(canvas), outlier_of(figure)
+    gesture(opened, canvas)
+    settled(opened)
+    assert outlier_of(figure) != start and not torch.equal(pixels(canvas), before)
+    press(figure, "k", "ArrowRight", "ArrowRight")
+    settled(opened)
+    fig.k, fig.outlier = 7, outlier_of(figure)  # to two digits: a point on an edge may change sides
+    assert four(figure) == pytest.approx(list(fig.numbers.values()), abs=0.016)
+    canvas.press("Home")
+    press(figure, "k", "ArrowLeft", "ArrowLeft")
+    settled(opened)
+    fig.k, fig.outlier = 5, [0.0, 0.0]
+    assert outlier_of(figure) == [0, 0]
+    assert four(figure) == pytest.approx(list(fig.numbers.values()), abs=0.0051)
+    assert torch.equal(pixels(canvas), before)
+
+
+def test_one_outlier_lifts_precision_and_coverage_stays(opened):
+    figure = nth(opened, "balls")
+    canvas = figure.locator("canvas")
+    precision, _, _, coverage, _ = four(figure)
+    opened.mouse.click(*at(canvas, 0.95, 0.46))
+    settled(opened)
+    assert precision < 0.1 and four(figure)[0] == 1
+    assert four(figure)[3] == pytest.approx(coverage, abs=0.011)
+    assert "100 of 100 samples" in words(figure)
+    seen = [pixels(canvas)]
+    for label in ("all data", "all samples", "none"):
+        figure.get_by_role("combobox", name="balls of").select_option(label=label)
+        settled(opened)
+        seen.append(pixels(canvas))
+    assert not any(torch.equal(a, b) for i, a in enumerate(seen) for b in seen[:i])
+
+
+def test_ranks_of_any_two_measures(opened, made):
+    figure, fig = nth(opened, "ranks"), made["ranks"]
+    seen = []
+    for left, right in (("bits", "distance"), ("coverage", "distance"), ("coverage", "bits")):
+        figure.get_by_role("combobox", name="left").select_option(label=left)
+        figure.get_by_role("combobox", name="right").select_option(label=right)
+        fig.left, fig.right = left, right
+        n = fig.numbers
+        text = figure.locator(".dgm-sum").inner_text().replace("−", "-")
+        found = [float(v) for v in re.findall(r"-?\d+(?:\.\d+)?", text)]
+        pairs = math.comb(n["families"], 2)
+        wanted = [n["spearman"], n["families"], n["crossings"], pairs, n["sure"]]
+        assert found == pytest.approx(wanted, abs=0.0051)
+        plot = figure.locator("svg[role=img]")
+        seen.append(plot.get_attribute("aria-label"))
+        assert plot.locator("circle").count() == 2 * n["families"]
+    assert len(set(seen)) == 3 and "By coverage: flow 0.74 ± 0.02, PixelCNN" in seen[2]
+    assert "Not measured by both: VAE of eight numbers, GAN." in figure.inner_text()
+
+
+def test_the_coder_goes_forwards_and_backwards(opened, made):
+    figure, fig = nth(opened, "coder"), made["coder"]
+    digits, spec = figure.locator(".dgm-bits"), fig.spec
+    seen = [words(figure)]
+    states = _coder.intervals(spec)
+    assert "Pixel 3" in seen[0] and digits.inner_text() == f"0.{states[3][3]}"
+    press(figure, "step", "End")
+    settled(opened)
+    n, code = fig.numbers, states[-1][3]
+    assert digits.inner_text() == f"0.{code}" and f"bits out: {n['interval']}" in words(figure)
+    assert f"so far: {n['bits']:.2f} bits" in words(figure)
+    figure.get_by_role("combobox", name="code").select_option(label="a stack (ANS)")
+    settled(opened)
+    stack = _coder.stacks(spec)
+    assert digits.inner_text() == f"{stack[-1]:b}" and f"+{n['stack']}" in words(figure)
+    press(figure, "step", *["ArrowLeft"] * 4)
+    settled(opened)
+    assert digits.inner_text() == f"{stack[-5]:b}" and "Push pixel 5 (" in words(figure)
+
+
+def test_bits_come_back_in_frames(stopped, made):
+    figure, fig = nth(stopped, "bits back"), made["bits back"]
+    play, image = first_button(figure), figure.locator("canvas")
+    before, stack = pixels(image), _coder.stacks(fig.spec)
+    play.press("Enter")
+    stopped.clock.run_for(300)
+    assert "Pause" in play.inner_text() and "by q" in words(figure)
+    play.press("Enter")
+    press(figure, "step", "Home", "ArrowRight", "ArrowRight", "ArrowRight")
+    stopped.clock.run_for(100)
+    assert f"{stack[3].bit_length()} bits, −" in figure.locator(".dgm-readout").inner_text()
+    play.press("Enter")
+    stopped.clock.run_for(15_000)
+    assert "Play" in play.inner_text() and "by the prior" in words(figure)
+    assert f"+{fig.numbers['stack']}" in words(figure) and not torch.equal(pixels(image), before)
+    assert figure.locator(".dgm-bits").inner_text() == f"{stack[-1]:b}"
 
 
 # ---------------------------------------------------------------- frames and the distribution
@@ -738,7 +866,7 @@ def test_keyboard_reaches_every_control_and_shows_where_it_is(opened):
             """() => document.activeElement.closest(".dgm-figure") !== null
                  && parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2"""
         )
-    assert wanted == 57 and outlined == wanted
+    assert wanted == 71 and outlined == wanted
 
 
 def test_the_still_picture_stands_in_print_and_without_javascript(browser, opened, page):

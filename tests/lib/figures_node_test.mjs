@@ -10,6 +10,19 @@ const source = readFileSync(process.argv[2]);
 const js = await import(`data:text/javascript;base64,${source.toString("base64")}`);
 
 const RUN = {
+  prdc({ real, fake, k }) {
+    const { reach, balls, holds, ...numbers } = js.prdc(real, fake, k);
+    return numbers;
+  },
+  ranks({ spec, left, right }) {
+    const { shown, orders, pairs, spearman, crossings, sure } = js.rankNumbers(spec, left, right);
+    const lines = Object.fromEntries(shown.map(({ name, line }) => [name, line]));
+    return { spearman, families: shown.length, crossings, sure, pairs, lines, orders: orders.map((o) => o.map((f) => f.name)) };
+  },
+  coder({ spec, way }) { // numbers as text, which has room for all of their digits
+    const interval = () => js.intervals(spec).map(({ out, ...numbers }) => [...Object.values(numbers).slice(0, 3).map(String), out]);
+    return { ideal: js.idealLengths(spec, way), states: way === "interval" ? interval() : js.stacks(spec).map(String) };
+  },
   network: ({ network, codes }) => codes.map((z) => Array.from(js.network(network)(z))),
   bound({ low, step, log_joint, log_prior, mean, scale }) {
     const floats = (text) => new Float32Array(js.fromBase64(text).buffer);

@@ -74,11 +74,11 @@ def encode_bits_back(model: LatentVariable, x: Tensor, state: int, y: Tensor | N
     """
     check_data(model, x, y)
     exact, condition = precise(model), _on_cpu(given(model, y))
-    pixels = _alphabet(example_likelihood(exact))
+    pixels = alphabet(example_likelihood(exact))
     symbols = pixels.symbols(x.cpu())  # (N D,)
     x = pixels.events(symbols)  # 1/3 as the decoder will have it, in double precision
     q, prior = exact.posterior(x, **condition), exact.prior(**condition).expand((len(x),))
-    codes = _alphabet(q, prior)
+    codes = alphabet(q, prior)
     f = codes.frequencies(q)
     left, z = pop_all(state, f)
     if left >> BITS == 0:
@@ -105,9 +105,9 @@ def decode_bits_back(
         The stack as it was before, and (n, *shape).
     """
     exact, condition = precise(model), _on_cpu(given(model, y))
-    pixels = _alphabet(example_likelihood(exact))
+    pixels = alphabet(example_likelihood(exact))
     prior = exact.prior(**condition).expand((integer("n", n),))
-    codes = _alphabet(prior, prior)
+    codes = alphabet(prior, prior)
     state, z = pop_all(state, codes.frequencies(prior))
     p = exact.likelihood(codes.events(z), **condition)
     state, symbols = pop_all(state, pixels.frequencies(p))
@@ -180,7 +180,7 @@ class _Bins:
         return values[range(len(symbols)), symbols].reshape(-1, *self.shape)
 
 
-def _alphabet(p: D.Distribution, prior: D.Distribution | None = None) -> "_Choices | _Bins":
+def alphabet(p: D.Distribution, prior: D.Distribution | None = None) -> "_Choices | _Bins":
     """How the coordinates of events of p are symbols. Those of codes come with a prior."""
     kinds = {type(innermost(q)) for q in (p, prior or p)}
     if all(issubclass(kind, D.Bernoulli | D.OneHotCategorical | GreyLevels) for kind in kinds):

@@ -12,6 +12,9 @@
     fig = guidance()                                   # what guidance draws, and what it is said to
     fig = crossing()                                   # paths that cross, trajectories that do not
     fig = euler_steps(model)                           # one noise, followed in 1 to 64 steps
+    fig = balls()                                      # drag an outlier; precision and coverage
+    fig = ranks(table, good)                           # families between two measures, which cross
+    fig = coder(model, x)                              # one image becomes bits, step by step
 
 The last expression of a cell shows the figure. Where a kernel runs it is a widget, whose values
 Python reads and sets (`fig.z`, `fig.values`, `fig.mean`). On a page without a kernel it is
@@ -22,6 +25,8 @@ and nothing is requested from anywhere. Without JavaScript, and in print, a stil
 anywidget, matplotlib and Pillow are imported when a figure is made.
 """
 
+from ._balls import balls
+from ._coder import coder
 from ._crossing import crossing
 from ._distribution_1d import distribution_1d
 from ._energies import score_field, walkers
@@ -32,8 +37,11 @@ from ._guidance import guidance
 from ._ideal_denoiser import ideal_denoiser
 from ._latent_plane import latent_plane
 from ._particles import particles
+from ._ranks import ranks
 
 __all__ = [
+    "balls",
+    "coder",
     "crossing",
     "distribution_1d",
     "euler_steps",
@@ -44,6 +52,7 @@ __all__ = [
     "ideal_denoiser",
     "latent_plane",
     "particles",
+    "ranks",
     "score_field",
     "walkers",
 ]

@@ -69,11 +69,25 @@ class Figure(anywidget.AnyWidget):
         return f"{type(self).__name__}({', '.join(values)})"
 
 
+def _in_square(name: str, point: list[float], spec: dict) -> list[float]:
+    """A point of the picture, moved to its nearest edge if it lies beyond."""
+    if not all(map(math.isfinite, point)):
+        raise traitlets.TraitError(f"{name}: got {point}, expected two finite numbers")
+    return [min(max(v, a), a + spec["side"]) for v, a in zip(point, spec["low"], strict=True)]
+
+
 def _within(name: str, value: float, low: float, high: float) -> float:
     """A value of a slider, moved to its nearer end if it lies beyond."""
     if math.isnan(value):
         raise traitlets.TraitError(f"{name}: got nan, expected a number")
     return min(max(value, low), high)
+
+
+def _one_of(name: str, value: str, known: list[str]) -> str:
+    """A value of a choice, if it is among them."""
+    if value not in known:
+        raise traitlets.TraitError(f"{name}: got {value!r}, expected one of {', '.join(known)}")
+    return value
 
 
 class LatentPlane(Figure):
@@ -87,10 +101,7 @@ class LatentPlane(Figure):
 
     @traitlets.validate("z")
     def _stay_in_the_plane(self, proposal):
-        low, side = self.spec["low"], self.spec["side"]
-        if not all(map(math.isfinite, proposal.value)):
-            raise traitlets.TraitError(f"z: got {proposal.value}, expected two finite numbers")
-        return [min(max(v, a), a + side) for v, a in zip(proposal.value, low, strict=True)]
+        return _in_square("z", proposal.value, self.spec)
 
     def still(self):
         names = ", ".join(c["name"] for c in self.spec["classes"])
@@ -452,6 +463,113 @@ class Guidance(Figure):
         return to_webp(self._draw_still(self.w), quality=80), alt
 
 
+class Balls(Figure):
+    """See `balls`. `outlier` is the point that is moved, `around` says whose balls are drawn."""
+
+    k = traitlets.Int().tag(sync=True, page=True, value=True)
+    outlier = traitlets.List(traitlets.Float(), minlen=2, maxlen=2).tag(
+        sync=True, page=True, value=True
+    )
+    around = traitlets.Unicode().tag(sync=True, page=True, value=True)
+
+    def __init__(self, measure, draw_still, **traits):
+        self._measure, self._draw_still = measure, draw_still  # of k and outlier; and around
+        super().__init__(kind="balls", **traits)
+
+    @traitlets.validate("outlier")
+    def _stay_in_the_plane(self, proposal):
+        return _in_square("outlier", proposal.value, self.spec)
+
+    @traitlets.validate("k")
+    def _stay_on_the_slider(self, proposal):
+        return _within("k", proposal.value, 1, self.spec["most"])
+
+    @traitlets.validate("around")
+    def _know_the_choice(self, proposal):
+        return _one_of("around", proposal.value, ["outlier", "real", "generated", "none"])
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Precision, recall, density and coverage, computed in Python."""
+        return self._measure(self.k, self.outlier)
+
+    def still(self):
+        n = self.numbers
+        real, fake = (len(self.spec[name]) for name in ("real", "fake"))
+        alt = (
+            f"{real} real points and an outlier at ({self.outlier[0]:.2f}, {self.outlier[1]:.2f}), "
+            f"{fake} samples, and balls to the neighbour number {self.k}. Precision "
+            f"{n['precision']:.2f}, recall {n['recall']:.2f}, density {n['density']:.2f}, coverage "
+            f"{n['coverage']:.2f}."
+        )
+        return to_webp(self._draw_still(self.k, self.outlier, self.around), quality=80), alt
+
+
+class Ranks(Figure):
+    """See `ranks`. `left` and `right` are the names of the measures."""
+
+    left = traitlets.Unicode().tag(sync=True, page=True, value=True)
+    right = traitlets.Unicode().tag(sync=True, page=True, value=True)
+
+    def __init__(self, measure, draw_still, **traits):
+        self._measure, self._draw_still = measure, draw_still  # of left and right
+        super().__init__(kind="ranks", **traits)
+
+    @traitlets.validate("left", "right")
+    def _know_the_measure(self, proposal):
+        names = [measure["name"] for measure in self.spec["measures"]]
+        return _one_of(proposal.trait.name, proposal.value, names)
+
+    @property
+    def numbers(self) -> dict[str, float | int]:
+        """Spearman's correlation, and how many lines cross, computed in Python."""
+        return self._measure(self.left, self.right)
+
+    def still(self):
+        n = self.numbers
+        alt = (
+            f"{n['families']} families between their ranks by {self.left} and by {self.right}. "
+            f"Spearman's correlation is {n['spearman']:.2f}; {n['crossings']} pairs change their "
+            f"order, {n['sure']} by more than the errors."
+        )
+        return to_webp(self._draw_still(self.left, self.right), quality=80), alt
+
+
+class Coder(Figure):
+    """See `coder`. `step` counts from nothing coded, `way` is "interval" or "stack"."""
+
+    step = traitlets.Int().tag(sync=True, page=True, value=True)
+    way = traitlets.Unicode().tag(sync=True, page=True, value=True)
+
+    def __init__(self, measure, draw_still, **traits):
+        self._measure, self._draw_still = measure, draw_still  # of the spec; of step and way
+        super().__init__(kind="coder", **traits)
+
+    @traitlets.validate("way")
+    def _know_the_way(self, proposal):
+        known = ["stack"] if self.spec["codes"] else ["interval", "stack"]
+        return _one_of("way", proposal.value, known)
+
+    @traitlets.validate("step")
+    def _stay_on_the_slider(self, proposal):
+        return _within("step", proposal.value, 0, len(self.spec["steps"]) + 1)
+
+    @property
+    def numbers(self) -> dict[str, float | int]:
+        """What the image costs, computed in Python."""
+        return self._measure()
+
+    def still(self):
+        n = self.numbers
+        how = "interval halving" if self.way == "interval" else "a stack"
+        alt = (
+            f"An image, and beside it the bits it has cost by {how} after each step, with what it "
+            f"should cost: {n['bits']:.1f} bits in the end, of which the code takes "
+            f"{n[self.way]}."
+        )
+        return to_webp(self._draw_still(self.step, self.way), quality=80), alt
+
+
 class Crossing(Figure):
     """See `crossing`. `path` is the name of the path, `t` the time that is marked."""
 
@@ -465,10 +583,7 @@ class Crossing(Figure):
 
     @traitlets.validate("path")
     def _know_the_path(self, proposal):
-        if proposal.value not in self.spec["paths"]:
-            known = ", ".join(self.spec["paths"])
-            raise traitlets.TraitError(f"path: got {proposal.value!r}, expected one of {known}")
-        return proposal.value
+        return _one_of("path", proposal.value, list(self.spec["paths"]))
 
     @traitlets.validate("t")
     def _stay_on_the_slider(self, proposal):

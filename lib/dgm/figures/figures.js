@@ -629,28 +629,35 @@ function latentPlane(model, el) {
 
   const drawSoon = oncePerFrame(draw);
   function move(z) {
-    model.set("z", z.map((v, i) => clamp(v, spec.low[i], spec.low[i] + spec.side)));
-    model.save_changes();
+    assign(model, { z: inSquare(spec, z) });
     drawSoon();
   }
-  const follow = (event) => move(map.code(event));
-  plane.addEventListener("pointerdown", (event) => {
-    plane.setPointerCapture(event.pointerId);
-    follow(event);
-  });
-  plane.addEventListener("pointermove", (event) => event.buttons && follow(event));
-  plane.addEventListener("keydown", (event) => {
-    const direction = DIRECTIONS[event.key];
-    if (!direction && event.key !== "Home") return;
-    event.preventDefault(); // do not scroll the page
-    const [a, b] = model.get("z"), step = (spec.side / 60) * (event.shiftKey ? 5 : 1);
-    move(direction ? [a + step * direction[0], b + step * direction[1]] : start);
-  });
+  steered(plane, map, { where: () => model.get("z"), start, step: spec.side / 60, move });
   model.on("change:z", drawSoon);
   const stopSizes = onResize(plane, repaint);
   const stopTheme = onTheme(repaint);
   repaint();
   return () => { model.off("change:z", drawSoon); stopSizes(); stopTheme(); };
+}
+
+const inSquare = ({ low, side }, point) => point.map((v, i) => clamp(v, low[i], low[i] + side));
+
+// A canvas in which one point is moved: to where the pointer is, by a step with an arrow key, by five
+// with Shift, back to the start with Home.
+function steered(canvas, map, { where, start, step, move }) {
+  const follow = (event) => move(map.code(event));
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  canvas.addEventListener("pointermove", (event) => event.buttons && follow(event));
+  canvas.addEventListener("keydown", (event) => {
+    const direction = DIRECTIONS[event.key];
+    if (!direction && event.key !== "Home") return;
+    event.preventDefault(); // do not scroll the page
+    const [a, b] = where(), far = step * (event.shiftKey ? 5 : 1);
+    move(direction ? [a + far * direction[0], b + far * direction[1]] : start);
+  });
 }
 
 // Codes travel as pairs of uint16, fractions of the plane's side.
@@ -795,10 +802,10 @@ function drawCursor(context, map, [a, b], style) {
   context.fillRect(x - 1, y - 1, 2, 2);
 }
 
-function legend(classes) {
+function legend(classes, what = "Classes") {
   const items = classes.map(({ glyph, name, light, dark }) =>
     h("li", {}, h("span", { style: `--light: ${light}; --dark: ${dark}` }, glyph), ` ${name}`));
-  return h("ul", { class: "dgm-legend", "aria-label": "Classes" }, ...items);
+  return h("ul", { class: "dgm-legend", "aria-label": what }, ...items);
 }
 
 // A canvas of one pixel per pixel. Grey is dark ink on white paper, as in dgm.plots.
@@ -1996,6 +2003,439 @@ function guidancePlot({ span: [low, high] }, available) {
   return { element, show };
 }
 
+// ---------------------------------------------------------------- balls to the k-th neighbour
+
+const apart = (p, q) => Math.sqrt((p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2);
+
+// The distance of each point to its k-th neighbour; number 0 is the point itself.
+function reaches(points, k) {
+  const near = new Float64Array(k + 1);
+  return points.map((p) => {
+    near.fill(Infinity);
+    for (const q of points) {
+      const d = apart(p, q);
+      if (d >= near[k]) continue;
+      let i = k;
+      for (; i > 0 && near[i - 1] > d; i--) near[i] = near[i - 1];
+      near[i] = d;
+    }
+    return near[k];
+  });
+}
+
+// Precision, recall, density and coverage (dgm.evaluate.prdc), and what each point adds to them: in
+// how many balls of the data a sample lies, how many samples the ball of a real point holds.
+export function prdc(real, fake, k) {
+  const reach = { real: reaches(real, k), fake: reaches(fake, k) };
+  const balls = fake.map(() => 0), holds = real.map(() => 0), recalled = real.map(() => 0);
+  real.forEach((x, i) => fake.forEach((y, j) => {
+    const d = apart(x, y);
+    if (d <= reach.real[i]) { balls[j]++; holds[i]++; }
+    if (d <= reach.fake[j]) recalled[i]++;
+  }));
+  const share = (counts) => counts.filter((n) => n > 0).length / counts.length;
+  let missed = 1;
+  for (let i = 1; i <= k; i++) missed *= (real.length - i) / (real.length + fake.length - i);
+  return {
+    precision: share(balls), recall: share(recalled), coverage: share(holds), expected: 1 - missed,
+    density: balls.reduce((a, b) => a + b) / (k * fake.length), reach, balls, holds,
+  };
+}
+
+const BALLS = { outlier: "outlier and neighbours", real: "all data", generated: "all samples", none: "none" };
+
+function balls(model, el) {
+  const spec = model.get("spec"), start = model.get("outlier"), kinds = Object.keys(BALLS);
+  const canvas = h("canvas", { ...KEEPS_KEYS, tabindex: 0, role: "application", "aria-roledescription": "plane" });
+  const readout = h("p", { class: "dgm-readout" });
+  const k = slider("k", 1, spec.most, 1, (v) => { assign(model, { k: v }); drawSoon(); });
+  const around = choice("balls of", Object.values(BALLS), (i) => { assign(model, { around: kinds[i] }); drawSoon(); });
+  el.append(h("div", { class: "dgm-plane" }, canvas, h("div", { class: "dgm-side" }, readout)),
+    legend([["●", "data (filled: its ball holds a sample)", "#0b5c9e", "#86c5ff"], ["◆", "the outlier, of the data", "#1d2733", "#d6dde6"],
+      ["▲", "samples (filled: in a ball of the data)", "#a8480a", "#ffb580"]]
+      .map(([glyph, name, light, dark]) => ({ glyph, name, light, dark })), "Marks"),
+    h("div", { class: "dgm-controls" }, k.row, around.row));
+  details(el, spec.details);
+  const say = announcer(el), layers = layered(canvas, spec, ["x₁", "x₂"]), { map } = layers;
+
+  function draw() {
+    const [where, n, kind] = ["outlier", "k", "around"].map((name) => model.get(name));
+    const real = [...spec.real, where], found = prdc(real, spec.fake, n);
+    k.show(n, String(n));
+    around.show(kinds.indexOf(kind));
+    const parts = ["precision", "recall", "density", "coverage"].map((name) => [name, number(found[name])]);
+    const words = [`coverage of a perfect model ${number(found.expected)}`,
+      `The outlier at (${where.map((v) => number(v)).join(", ")}) has a ball with ${found.holds.at(-1)} of ${spec.fake.length} samples.`];
+    readout.replaceChildren(...parts.map(([name, value]) => h("span", {}, `${name} `, h("b", {}, value))),
+      ...words.map((text) => h("span", {}, text)));
+    const text = `k = ${n}: ${parts.map((part) => part.join(" ")).join(", ")}, ${words.join(". ")}`;
+    set(canvas, { "aria-label": "Data and samples in the plane. Drag, or press the arrow keys, to move the outlier; " +
+      `with Shift in larger steps; Home returns to the start. ${text}` });
+    say(text);
+    if (!canvas.clientWidth) return; // not on the page yet
+    const context = layers.begin(), style = getComputedStyle(el);
+    const [blue, warm, ink, ground] = ["accent", "warm", "ink", "ground"].map((name) => style.getPropertyValue(`--dgm-${name}`).trim());
+    context.save();
+    context.beginPath();
+    context.rect(map.left, map.top, map.size, map.size);
+    context.clip();
+    context.strokeStyle = context.fillStyle = kind === "generated" ? warm : blue;
+    const [points, reach] = kind === "generated" ? [spec.fake, found.reach.fake] : [real, found.reach.real];
+    const order = points.map((_, i) => i), off = points.map((p) => apart(p, where));
+    if (kind === "outlier") order.sort((i, j) => off[i] - off[j]).splice(spec.near + 1);
+    if (kind === "none") order.length = 0;
+    for (const i of order) {
+      const mine = kind !== "generated" && i === real.length - 1;
+      context.beginPath();
+      context.arc(map.x(points[i][0]), map.y(points[i][1]), (reach[i] / spec.side) * map.size, 0, 7);
+      context.globalAlpha = 0.07;
+      context.fill();
+      context.globalAlpha = mine ? 1 : 0.55;
+      context.lineWidth = mine ? 2 : 1;
+      context.stroke();
+    }
+    context.globalAlpha = 1;
+    context.lineWidth = 1.2;
+    // a mark with so many corners, or round; filled if it counts
+    const mark = ([a, b], corners, size, counts, colour) => {
+      context.beginPath();
+      if (!corners) context.arc(map.x(a), map.y(b), size, 0, 7);
+      for (let i = 0; i < corners; i++) {
+        const angle = ((i / corners) * 2 - 0.5) * Math.PI;
+        context.lineTo(map.x(a) + size * Math.cos(angle), map.y(b) + size * Math.sin(angle));
+      }
+      context.closePath();
+      context.fillStyle = counts ? colour : ground;
+      context.strokeStyle = colour;
+      context.fill();
+      context.stroke();
+    };
+    spec.fake.forEach((p, j) => mark(p, 3, 4.2, found.balls[j], warm));
+    spec.real.forEach((p, i) => mark(p, 0, 2.9, found.holds[i], blue));
+    mark(where, 4, 8, found.holds.at(-1), ink);
+    context.restore();
+  }
+  const drawSoon = oncePerFrame(draw);
+  const repaint = () => {
+    if (canvas.clientWidth) layers.paint(getComputedStyle(el), () => {});
+    draw();
+  };
+  steered(canvas, map, { where: () => model.get("outlier"), start, step: spec.side / 60, move(to) {
+    assign(model, { outlier: inSquare(spec, to) });
+    drawSoon();
+  } });
+  const names = ["k", "outlier", "around"];
+  for (const name of names) model.on(`change:${name}`, drawSoon);
+  const stopSizes = onResize(canvas, repaint), stopTheme = onTheme(repaint);
+  repaint();
+  return () => {
+    for (const name of names) model.off(`change:${name}`, drawSoon);
+    stopSizes();
+    stopTheme();
+  };
+}
+
+// ---------------------------------------------------------------- ranks that cross
+
+// The families that have both measures, their orders by each, and how far these agree (see _ranks.py).
+export function rankNumbers({ families, measures, errors }, left, right) {
+  const [a, b] = [left, right].map((name) => {
+    const { good, values } = measures.find((m) => m.name === name), sign = good === "small" ? 1 : -1;
+    return values.map((pair) => pair && [sign * pair[0], pair[1]]);
+  });
+  const shown = families.map((name, i) => ({ i, name, ends: [a[i], b[i]] })).filter(({ ends }) => ends.every(Boolean));
+  const kind = (one, other) => {
+    const off = [0, 1].map((s) => one.ends[s][0] - other.ends[s][0]);
+    if (off[0] * off[1] >= 0) return "none";
+    return off.every((d, s) => Math.abs(d) > errors * Math.hypot(one.ends[s][1], other.ends[s][1])) ? "sure" : "unsure";
+  };
+  const pairs = shown.flatMap((one, n) => shown.slice(0, n).map((other) => kind(one, other)));
+  for (const one of shown) {
+    const kinds = shown.map((other) => kind(one, other));
+    one.line = ["sure", "unsure", "none"].find((name) => kinds.includes(name));
+  }
+  const averageRanks = (s) => shown.map(({ ends }) => {
+    const values = shown.map((other) => other.ends[s][0]), mine = ends[s][0];
+    return values.filter((v) => v < mine).length + (values.filter((v) => v === mine).length - 1) / 2;
+  });
+  const centred = [0, 1].map(averageRanks).map((r) => r.map((v) => v - (r.length - 1) / 2));
+  const product = (x, y) => x.reduce((sum, v, i) => sum + v * y[i], 0);
+  const size = Math.sqrt(product(centred[0], centred[0]) * product(centred[1], centred[1]));
+  // of equal values first the one that is better on the other side
+  const orders = [0, 1].map((s) => [...shown].sort((f, g) => f.ends[s][0] - g.ends[s][0] || f.ends[1 - s][0] - g.ends[1 - s][0]));
+  return {
+    shown, orders, spearman: shown.length > 2 && size > 0 ? product(...centred) / size : NaN, pairs: pairs.length,
+    crossings: pairs.filter((p) => p !== "none").length, sure: pairs.filter((p) => p === "sure").length,
+  };
+}
+
+const LINES = { sure: "crosses another for sure", unsure: "crossings within the errors", none: "crosses none" };
+
+function ranks(model, el) {
+  const spec = model.get("spec"), names = spec.measures.map((m) => m.name), sides = ["left", "right"];
+  const pick = sides.map((side) => choice(side, names, (i) => { assign(model, { [side]: names[i] }); draw(); }));
+  const sums = h("div", { class: "dgm-sum" }), absent = h("p", { class: "dgm-readout dgm-absent" });
+  const keys = Object.entries(LINES).map(([kind, text]) => {
+    const sample = svg("svg", { width: 34, height: 10, class: "dgm-plot dgm-ranks", "aria-hidden": "true" });
+    sample.append(svg("path", { class: kind, d: "M1 5h32" }));
+    return h("li", {}, sample, ` ${text}`);
+  });
+  let plot = h("div");
+  el.append(h("div", { class: "dgm-controls" }, ...pick.map((p) => p.row)), plot, sums, absent,
+    h("ul", { class: "dgm-legend", "aria-label": "Lines" }, ...keys));
+  details(el, spec.details);
+  const say = announcer(el);
+
+  function draw() {
+    const chosen = sides.map((side) => model.get(side)), found = rankNumbers(spec, ...chosen);
+    pick.forEach((p, s) => p.show(names.indexOf(chosen[s])));
+    const measures = chosen.map((name) => spec.measures[names.indexOf(name)]);
+    const old = plot;
+    plot = ranksPlot(found, measures, el.clientWidth);
+    old.replaceWith(plot);
+    const parts = [["Spearman's correlation ", number(found.spearman), ` of ${found.shown.length} families; `],
+      ["", String(found.crossings), ` of ${found.pairs} pairs change their order, `], ["", String(found.sure), " for sure"]];
+    sums.replaceChildren(h("p", {}, ...parts.map(([name, value, end]) => h("span", {}, name, h("b", {}, value), end))));
+    const missing = spec.families.filter((name) => !found.shown.some((f) => f.name === name));
+    absent.textContent = missing.length ? `Not measured by both: ${missing.join(", ")}.` : "";
+    const words = `${chosen.join(" and ")}: ${parts.flat().join("")}.`;
+    const lists = found.orders.map((order, s) => `By ${chosen[s]}: ${order.map((f) => `${f.name} ${measures[s].texts[f.i]}`).join(", ")}.`);
+    set(plot, { "aria-label": `Ranks by two measures. ${lists.join(" ")} ${words}` });
+    say(words);
+  }
+  for (const side of sides) model.on(`change:${side}`, draw);
+  const stopSizes = onResize(el, draw);
+  draw();
+  return () => { for (const side of sides) model.off(`change:${side}`, draw); stopSizes(); };
+}
+
+// Two columns of ranks with lines between them. One unit is one CSS pixel.
+function ranksPlot({ shown, orders }, measures, available) {
+  const width = clamp(available || 620, 280, 620), pitch = 42, top = 46;
+  const texts = shown.flatMap(({ i, name }) => [name, ...measures.map((m) => m.texts[i])]);
+  const room = Math.min(0.36 * width, 14 + 7.2 * Math.max(0, ...texts.map((t) => t.length)));
+  const letters = Math.floor(room / 7.2), short = (t) => (t.length > letters ? `${t.slice(0, letters - 1)}…` : t);
+  const element = svg("svg", { viewBox: `0 0 ${width} ${top + pitch * shown.length}`, width, class: "dgm-plot dgm-ranks", role: "img" });
+  const add = (parent, tag, attributes, text) => parent.appendChild(svg(tag, attributes, text));
+  const at = [room + 14, width - room - 14], outer = ["end", "start"], y = (rank) => top + pitch * rank;
+  [0, 1].forEach((s) => add(element, "text", { x: at[s] + (s ? -10 : 10), y: 16, "text-anchor": outer[s], class: "quiet" }, `${measures[s].good} is good`));
+  for (const family of shown) {
+    const group = add(element, "g", {}), ranks = orders.map((order) => order.indexOf(family)), [from, to] = ranks.map(y);
+    add(group, "path", { class: family.line, d: `M${at[0]} ${from}L${at[1]} ${to}` });
+    ranks.forEach((rank, s) => {
+      const x = at[s] + (s ? 16 : -16), anchor = { "text-anchor": outer[s] };
+      add(group, "circle", { cx: at[s], cy: y(rank), r: 11 });
+      add(group, "text", { x: at[s], y: y(rank) + 4.5, "text-anchor": "middle" }, String(rank + 1));
+      add(group, "text", { x, y: y(rank) - 3, ...anchor, class: "name" }, short(family.name));
+      add(group, "text", { x, y: y(rank) + 13, ...anchor, class: "quiet" }, short(measures[s].texts[family.i]));
+    });
+  }
+  return element;
+}
+
+// ---------------------------------------------------------------- the coder at work
+
+const [POP_CODE, PUSH_PIXEL] = [0, 1]; // and 2: push a code
+
+// The steps in the order in which they are taken: a stack of pixels begins with the last.
+export const operations = ({ steps, codes }, way) => (way === "interval" || codes ? steps : [...steps].reverse());
+
+// Minus the logarithm of the probabilities after each step, in bits; what was popped counts back.
+export function idealLengths(spec, way) {
+  const sums = [0];
+  for (const [kind, , , , f] of operations(spec, way))
+    sums.push(sums.at(-1) + (kind === POP_CODE ? -1 : 1) * (spec.bits - Math.log2(f)));
+  return way === "interval" ? [...sums, sums.at(-1)] : sums;
+}
+
+// After each step of interval halving: low and width in units of 2^-scale of what the bits leave, and
+// these bits. The last step closes the code.
+export function intervals({ steps, bits }) {
+  let low = 0n, width = 1n, scale = 0n, out = "";
+  const states = [{ low, width, scale, out }], each = BigInt(bits);
+  for (const [, , , c, f] of steps) {
+    low = (low << each) + width * BigInt(c);
+    width *= BigInt(f);
+    scale += each;
+    for (let half; scale && (low + width <= (half = 1n << (scale - 1n)) || low >= half); scale--) {
+      out += low >= half ? "1" : "0";
+      if (low >= half) low -= half;
+    }
+    states.push({ low, width, scale, out });
+  }
+  for (let digits = 0n; ; digits++) {
+    const first = ((low << digits) + (1n << scale) - 1n) >> scale; // rounded up
+    if ((first + 1n) << scale > (low + width) << digits) continue;
+    const closing = digits ? first.toString(2).padStart(Number(digits), "0") : "";
+    return [...states, { low, width, scale, out: out + closing, closing }];
+  }
+}
+
+// The integer after each step.
+export function stacks(spec) {
+  const states = [BigInt(spec.start)], total = 1n << BigInt(spec.bits);
+  for (const [kind, , , ...share] of operations(spec, "stack")) {
+    const [c, f] = share.map(BigInt), s = states.at(-1);
+    states.push(kind === POP_CODE ? (s / total) * f + (s % total) - c : (s / f) * total + c + (s % f));
+  }
+  return states;
+}
+
+function coder(model, el) {
+  const spec = model.get("spec"), ways = spec.codes ? ["stack"] : ["interval", "stack"], [, rows, columns] = spec.shape;
+  const cut = intervals(spec.codes ? { ...spec, steps: [] } : spec), piled = stacks(spec);
+  const size = (s) => s.toString(2).length;
+  const lengths = { interval: cut.map(({ out }) => out.length), stack: piled.map((s) => size(s) - size(piled[0])) };
+  const picture = imageView([3, rows, columns]), readout = h("p", { class: "dgm-readout" });
+  const wide = h("div", { class: "dgm-wide" }), digits = h("p", { class: "dgm-bits" });
+  const last = () => lengths[model.get("way")].length - 1, at = () => Math.min(model.get("step"), last());
+  const goTo = (step) => { assign(model, { step }); drawSoon(); };
+  const play = button("", () => {
+    if (frames.running()) { pause(); draw(); return; }
+    if (at() === last()) goTo(0);
+    if (motionless()) { goTo(last()); return; }
+    play.textContent = "❚❚ Pause";
+    frames.start();
+  });
+  const step = slider("step", 0, last(), 1, (v) => { pause(); goTo(v); });
+  const way = choice("code", ways.map((name) => ({ interval: "interval halving", stack: "a stack (ANS)" })[name]),
+    (i) => { pause(); assign(model, { way: ways[i] }); drawSoon(); });
+  el.append(h("div", { class: "dgm-plane dgm-fixed" }, h("div", { class: "dgm-side" }, picture.canvas, readout), wide), digits,
+    h("div", { class: "dgm-controls" }, play, step.row, ...(spec.codes ? [] : [way.row])));
+  details(el, spec.details);
+  const say = announcer(el);
+  let turns = 0;
+  function pause() {
+    frames.stop();
+    play.textContent = "▶\uFE0E Play";
+  }
+  const frames = perFrame(el, () => {
+    if (++turns % 8) return true; // seven or eight steps in a second
+    assign(model, { step: at() + 1 });
+    const ended = at() === last();
+    if (ended) pause();
+    draw();
+    return !ended;
+  });
+
+  // What the latest step did.
+  function told(k, how) {
+    const [kind, place, symbol, , f] = operations(spec, how)[k - 1] ?? [], cost = number(spec.bits - Math.log2(f));
+    if (k === 0) return how === "interval" ? "Nothing is coded: any number from 0 to 1 may be it." : "Nothing is coded.";
+    if (f === undefined) return `${cut[k].closing.length} digits more close the code: however they go on, the number is in the interval.`;
+    const chance = `p = ${number(f / 2 ** spec.bits, 3)}`;
+    const value = spec.levels === 2 && kind === PUSH_PIXEL ? ["paper", "ink"][symbol] : `level ${symbol}`;
+    if (kind === PUSH_PIXEL) return `${how === "stack" ? "Push pixel" : "Pixel"} ${place + 1} (${value}), ${chance}: ${cost} bits.`;
+    const name = `number ${place + 1} of the code (${symbol})`;
+    return kind === POP_CODE ? `Pop ${name} by q, ${chance}: ${cost} bits are taken.` : `Push ${name} by the prior, ${chance}: ${cost} bits.`;
+  }
+
+  function draw() {
+    const how = model.get("way"), k = at(), ideal = idealLengths(spec, how), found = lengths[how];
+    set(step.row.querySelector("input"), { max: last() });
+    step.show(k, String(k));
+    way.show(ways.indexOf(how));
+    const words = [told(k, how), `−log₂ p so far: ${number(ideal[k])} bits`, how === "interval"
+      ? `bits out: ${found[k]}` : `the stack: ${size(piled[k])} bits, ${found[k] < 0 ? "−" : "+"}${Math.abs(found[k])}`];
+    readout.replaceChildren(...words.map((text) => h("span", {}, text)));
+    showImage(k, how);
+    const plot = coderPlot(spec, { how, k, ideal, found, cut, piled: piled.map(size) }, wide.clientWidth);
+    set(plot, { "aria-label": `Bits beside what they should be. Step ${k} of ${last()}. ${words.join("; ")}` });
+    wide.replaceChildren(plot);
+    const text = how === "interval" ? cut[k].out : piled[k].toString(2), before = how === "interval" && k ? cut[k - 1].out.length : text.length;
+    digits.replaceChildren(how === "interval" ? "0." : "", text.slice(0, before), h("b", {}, text.slice(before)));
+    if (!frames.running()) say(words.join("; "));
+  }
+
+  // Pixels that are coded, the others faint, the latest one in colour.
+  function showImage(k, how) {
+    const style = getComputedStyle(el), taken = operations(spec, how).slice(0, k).filter(([kind]) => kind === PUSH_PIXEL);
+    const coded = new Set(taken.map(([, place]) => place)), n = rows * columns, x = new Float32Array(3 * n);
+    const [kind, latest] = operations(spec, how)[k - 1] ?? [], colour = style.getPropertyValue("--dgm-warm").trim();
+    for (let i = 0; i < n; i++)
+      for (let c = 0; c < 3; c++) {
+        const marked = parseInt(colour.slice(1 + 2 * c, 3 + 2 * c), 16) / 255;
+        x[c * n + i] = kind === PUSH_PIXEL && i === latest ? marked : coded.has(i) ? 1 - spec.image[i] : 0.82 - 0.18 * spec.image[i];
+      }
+    picture.show(x);
+    set(picture.canvas, { "aria-label": `The image, ${coded.size} of ${n} pixels coded` });
+  }
+
+  const drawSoon = oncePerFrame(draw);
+  pause();
+  for (const name of ["step", "way"]) model.on(`change:${name}`, drawSoon);
+  const stopSizes = onResize(wide, draw), stopTheme = onTheme(draw);
+  draw();
+  return () => {
+    frames.stop();
+    for (const name of ["step", "way"]) model.off(`change:${name}`, drawSoon);
+    stopSizes();
+    stopTheme();
+  };
+}
+
+// Above the interval, in what the bits so far leave of [0, 1) and enlarged, cut as the next pixel cuts
+// it; or the stack. Below, bits against steps. One unit is one CSS pixel.
+function coderPlot(spec, { how, k, ideal, found, cut, piled }, available) {
+  const width = clamp(available || 420, 260, 560), left = 34, right = width - 10, thick = 26;
+  const upper = how === "interval" ? 154 : 84, base = upper + 150, total = base + 40;
+  const element = svg("svg", { viewBox: `0 0 ${width} ${total}`, width, class: "dgm-plot dgm-coder", role: "img" });
+  const add = (tag, attributes, text) => element.appendChild(svg(tag, attributes, text));
+  const middle = { "text-anchor": "middle" };
+  const bar = (name, from, to, y) => add("rect", { class: name, x: from, y, width: Math.max(to - from, 1.5), height: thick });
+  const across = (share) => left + share * (right - left);
+  if (how === "interval") {
+    const { low, width: wide, scale, out } = cut[k];
+    const share = (n) => (scale > 60n ? Number(n >> (scale - 60n)) / 2 ** 60 : Number(n) / 2 ** Number(scale));
+    const [a, b] = [share(low), share(low + wide)].map(across), next = spec.steps[k];
+    const ended = "closing" in cut[k];
+    add("text", { x: left, y: 13 }, ended ? "the interval, and the number" : out ? "what the bits so far leave of it" : "numbers from 0 to 1");
+    bar("frame", left, right, 20);
+    bar("inside", a, b, 20);
+    if (ended) {
+      const shift = 2 ** -cut[k].closing.length, first = parseInt(cut[k].closing || "0", 2) * shift;
+      bar("own", across(first), across(first + shift), 20);
+    }
+    add("path", { class: "half", d: `M${across(0.5)} 16v${thick + 8}` });
+    for (const [t, digit] of [[0.25, "0"], [0.75, "1"]]) add("text", { x: across(t), y: 38, ...middle }, digit);
+    if (next) {
+      const [, place, symbol, c, f] = next, M = 2 ** spec.bits, [from, to] = [c / M, (c + f) / M].map(across);
+      add("path", { class: "half", d: `M${a} ${20 + thick}L${left} 88M${b} ${20 + thick}L${right} 88` });
+      bar("frame", left, right, 88);
+      bar("own", from, to, 88);
+      const name = spec.levels === 2 ? ["paper", "ink"][symbol] : `level ${symbol}`;
+      add("text", { x: left, y: 131 }, `enlarged: pixel ${place + 1} is ${name}, ${number((100 * f) / M, 1)} % of it`);
+    }
+  } else {
+    const longest = Math.max(...piled), at = (bits) => across(bits / longest);
+    add("text", { x: left, y: 13 }, `the stack: ${piled[k]} bits`);
+    bar("frame", left, right, 20);
+    bar("inside", left, at(Math.min(piled[0], piled[k])), 20);
+    if (piled[k] > piled[0]) bar("own", at(piled[0]), at(piled[k]), 20);
+    add("path", { class: "half", d: `M${at(piled[0])} 16v${thick + 8}` });
+    add("text", { x: clamp(at(piled[0]), left + 30, right - 30), y: 64, ...middle, class: "quiet" }, `${piled[0]} at first`);
+  }
+  const lowest = Math.min(0, ...ideal, ...found), highest = Math.max(1, ...ideal, ...found);
+  const x = (i) => across(i / (found.length - 1)), y = (bits) => base - ((bits - lowest) / (highest - lowest)) * 118;
+  add("path", { class: "axis", d: `M${left} ${base - 118}V${base}H${right}` });
+  for (const [t, text] of ticks(lowest, highest)) add("text", { x: left - 5, y: y(t) + 4, "text-anchor": "end" }, text);
+  for (const [t, text] of ticks(0, found.length - 1)) add("text", { x: x(t), y: base + 17, ...middle }, text);
+  add("text", { x: right, y: base + 34, "text-anchor": "end", "font-style": "italic" }, "step");
+  add("text", { x: left, y: base + 34, "font-style": "italic" }, "bits: ");
+  const line = (values) => `M${values.map((v, i) => `${x(i).toFixed(1)} ${y(v).toFixed(1)}`).join("L")}`;
+  const stairs = (values) => values.map((v, i) => `${i ? "H" : "M"}${x(i).toFixed(1)}${i ? "V" : " "}${y(v).toFixed(1)}`).join("");
+  for (const [name, draw, values] of [["ideal", line, ideal], ["found", stairs, found]]) {
+    add("path", { class: `${name} ahead`, d: draw(values) });
+    add("path", { class: name, d: draw(values.slice(0, k + 1)) });
+  }
+  add("path", { class: "half", d: `M${x(k)} ${base}V${base - 118}` });
+  [["ideal", "−log₂ p"], ["found", how === "interval" ? "out" : "growth"]].forEach(([name, text], i) => {
+    add("path", { class: name, d: `M${left + 40 + 96 * i} ${base + 30}h22` });
+    add("text", { x: left + 68 + 96 * i, y: base + 34 }, text);
+  });
+  return element;
+}
+
 // ---------------------------------------------------------------- paths that cross
 
 // Times from noise to data; where pairs and trajectories are at each; how straight these are (see
@@ -2136,6 +2576,7 @@ function crossing(model, el) {
 // ---------------------------------------------------------------- two ways in
 
 const DRAWINGS = {
+  balls, ranks, coder,
   latent_plane: latentPlane, frames, distribution_1d: distribution1d, flow_1d: flow1d,
   walkers, score_field: scoreField, from_noise: images, euler_steps: images,
   ideal_denoiser: perfectNetwork, particles, guidance, crossing,
