@@ -30,6 +30,8 @@ def frequencies(p: Tensor, bits: int = 16) -> Tensor:
     Raises:
         ValueError: p are no probabilities, or more than M / 2 of them.
 
+    Equation: eq-code-price
+
     >>> frequencies(torch.tensor([0.5, 0.5, 0.0]), bits=4)
     tensor([8, 7, 1])
     """
@@ -67,6 +69,8 @@ def push(state: int, symbol: int, f: Sequence[int]) -> int:
     Raises:
         ValueError: the state is negative, or the symbol has no frequency.
 
+    Equation: eq-ans
+
     Source: Duda (2013), arXiv:1311.2540, Asymmetric numeral systems.
 
     >>> state = push(push(1000, 2, [4, 3, 1]), 0, [4, 3, 1])
@@ -92,6 +96,8 @@ def pop(state: int, f: Sequence[int]) -> tuple[int, int]:
 
     Raises:
         ValueError: the state is negative.
+
+    Equation: eq-ans
 
     >>> pop(push(12345, 1, [4, 3, 1]), [4, 3, 1])
     (12345, 1)

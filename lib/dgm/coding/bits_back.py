@@ -57,6 +57,8 @@ def encode_bits_back(model: LatentVariable, x: Tensor, state: int, y: Tensor | N
         ValueError: x are no data of the model; the model's distributions are others; or the state
             has too few bits.
 
+    Equation: eq-bits-back
+
     Source: Hinton and van Camp (1993), doi:10.1145/168304.168306, Keeping the neural networks
     simple by minimizing the description length of the weights; Townsend, Bird and Barber (2019),
     arXiv:1901.04866, Practical lossless compression with latent variables using bits back coding.

@@ -36,6 +36,8 @@ def paired(a: Tensor, b: Tensor) -> Paired:
     Raises:
         ValueError: a and b are not (n,) both, or not finite.
 
+    Equation: eq-paired-variance
+
     >>> paired(torch.tensor([1.0, 5.0, 9.0]), torch.tensor([0.0, 4.0, 8.5]))
     Paired(difference=0.833, error=0.167, p=0.25)
     """
@@ -63,6 +65,8 @@ def sign_flip(d: Tensor, draws: int = 10_000) -> float:
 
     Raises:
         ValueError: d is not (n,) of finite numbers, or fewer than one draw.
+
+    Equation: eq-sign-flip
 
     Source: Fisher (1935), The Design of Experiments, section 21; Phipson and Smyth (2010),
     doi:10.2202/1544-6115.1585, for the one that is added.
@@ -100,6 +104,8 @@ def holm(p: Sequence[float] | Tensor) -> Tensor:
     Raises:
         ValueError: p are not (m,) numbers from 0 to 1.
 
+    Equation: eq-many-tests
+
     Source: Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian
     Journal of Statistics 6.
 
@@ -132,6 +138,8 @@ def seed_interval(values: Sequence[float] | Tensor, level: float = 0.95) -> tupl
 
     Raises:
         ValueError: fewer than two values, or a level that is not between 0 and 1.
+
+    Equation: eq-few-seeds
 
     Source: Student (1908), doi:10.1093/biomet/6.1.1, The probable error of a mean.
 
@@ -179,6 +187,8 @@ def two_way(scores: Tensor) -> Spread:
 
     Raises:
         ValueError: scores are not (S, n), or not finite.
+
+    Equation: eq-two-way
 
     Source: Searle, Casella and McCulloch (1992), doi:10.1002/9780470316856, Variance Components,
     chapter 4.

@@ -25,6 +25,8 @@ def vendi(x: Tensor, splits: int = 20) -> tuple[float, float]:
     Raises:
         ValueError: fewer than four examples, values that are not finite, or an example of zeros.
 
+    Equation: eq-vendi
+
     Source: Friedman and Dieng (2023), arXiv:2210.02410, The Vendi Score: a diversity evaluation
     metric for machine learning.
 
@@ -63,6 +65,8 @@ def class_score(probs: Tensor, splits: int = 20) -> tuple[float, float]:
 
     Raises:
         ValueError: probs are no probabilities, or of fewer than four samples.
+
+    Equation: eq-class-score
 
     Source: Salimans et al. (2016), arXiv:1606.03498, Improved techniques for training GANs, section
     4; Barratt and Sharma (2018), arXiv:1801.01973, A note on the Inception score.

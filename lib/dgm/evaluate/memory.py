@@ -53,6 +53,8 @@ def copying_by_cell(samples: Tensor, train: Tensor, test: Tensor, cells: int = 1
         ValueError: different event shapes, values that are not finite, fewer training examples than
             cells, or no cell with both samples and test data.
 
+    Equation: def-cell-copying
+
     Source: Meehan, Chaudhuri and Dasgupta (2020), arXiv:2004.05675, A non-parametric test to detect
     data-copying in generative models, section 4.
 
@@ -124,6 +126,8 @@ def birthday(samples: Tensor, radius: float = 0.0) -> Birthday:
 
     Raises:
         ValueError: fewer than two samples, values that are not finite, or a negative radius.
+
+    Equation: eq-birthday
 
     Source: Arora and Zhang (2017), arXiv:1706.08224, Do GANs actually learn the distribution?
 

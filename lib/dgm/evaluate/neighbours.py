@@ -52,6 +52,8 @@ def prdc(real: Tensor, fake: Tensor, k: int = 5, splits: int = 20) -> PRDC:
         ValueError: samples of different event shapes or with values that are not finite; k is
             not less than half the number of examples.
 
+    Equation: def-balls, eq-expected-coverage
+
     Source: Kynkäänniemi et al. (2019), arXiv:1904.06991, Improved precision and recall metric for
     assessing generative models; Naeem et al. (2020), arXiv:2002.09797, Reliable fidelity and
     diversity metrics for generative models.
@@ -83,6 +85,8 @@ def expected_coverage(n: int, m: int, k: int) -> float:
 
     Raises:
         ValueError: a number is no positive integer, or k is not less than n.
+
+    Equation: eq-expected-coverage
 
     Source: Naeem et al. (2020), arXiv:2002.09797, section 3.
 

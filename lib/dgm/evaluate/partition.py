@@ -63,7 +63,7 @@ def ais(path: AnnealingPath, betas: Sequence[float] | Tensor, chains: int = 100)
         ValueError: betas do not rise from 0 to 1, chains is no positive integer, or a weight is not
             a number.
 
-    Equation: eq-ais
+    Equation: eq-ais, eq-annealing-gap
 
     Source: Neal (2001), doi:10.1023/A:1008923215028, Annealed importance sampling; Salakhutdinov
     and Murray (2008), doi:10.1145/1390156.1390266, On the quantitative analysis of deep belief

@@ -113,7 +113,7 @@ def frechet_distance(a: Tensor, b: Tensor, resamples: int = 100) -> tuple[float,
         ValueError: samples of different numbers of features, or fewer than two examples, or values
             that are not finite, or fewer than two resamples.
 
-    Equation: def-frechet
+    Equation: def-frechet, eq-frechet-transport
 
     Source: Heusel et al. (2017), arXiv:1706.08500, GANs Trained by a Two Time-Scale Update Rule,
     eq. 6; Dowson and Landau (1982), doi:10.1016/0047-259X(82)90077-X, The Fréchet distance between
@@ -147,6 +147,8 @@ def expected_frechet(x: Tensor, n: int, m: int) -> float:
 
     Raises:
         ValueError: x are fewer than two examples or not finite; n or m is no positive integer.
+
+    Equation: eq-frechet-bias
 
     >>> x = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]) * 0.75**0.5
     >>> expected_frechet(x, 100, 100)
@@ -280,6 +282,8 @@ def kid(a: Tensor, b: Tensor, splits: int = 20) -> tuple[float, float]:
         ValueError: samples of different numbers of features, fewer than four examples, or values
             that are not finite.
 
+    Equation: eq-cubic-kernel
+
     Source: Bińkowski et al. (2018), arXiv:1801.01401, Demystifying MMD GANs.
 
     >>> x = torch.randn(100, 2)
@@ -387,6 +391,8 @@ def copying(samples: Tensor, train: Tensor, test: Tensor) -> tuple[float, float]
     Returns:
         The probability, ties counting half, and the p-value of the Mann-Whitney test against the
         alternative that samples are nearer.
+
+    Equation: eq-copying-error
 
     Source: Meehan et al. (2020), arXiv:2004.05675, A Non-Parametric Test to Detect Data-Copying.
 

@@ -45,6 +45,8 @@ def classifier_test(a: Tensor, b: Tensor, folds: int = 5, trees: int = 200) -> T
         ValueError: samples of different event shapes or sizes, values that are not finite, or fewer
             examples in each than folds.
 
+    Equation: eq-best-accuracy
+
     Source: Lopez-Paz and Oquab (2017), arXiv:1610.06545, Revisiting classifier two-sample tests.
 
     >>> x = torch.randn(100, 2)
