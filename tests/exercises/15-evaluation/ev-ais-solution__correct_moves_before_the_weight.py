@@ -1,3 +1,6 @@
+from torch.distributions import Categorical
+
+
 def ais(log_f, kernels, chains):
     # the same steps, numbered otherwise: first a move that leaves what the state is drawn from
     z = Categorical(logits=log_f[0]).sample((chains,))

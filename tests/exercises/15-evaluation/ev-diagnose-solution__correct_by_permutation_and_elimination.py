@@ -7,7 +7,7 @@ def suspicions(x, train, test):
     n, m = len(x), len(test)
     z = (u - 0.5) / ((n + m + 1) / (12 * n * m)) ** 0.5
     classes = torch.cat([train.y[ours.indices], train.y[theirs.indices]])
-    kinds = F.one_hot(classes, 10).double()
+    kinds = torch.nn.functional.one_hot(classes, 10).double()
     totals = kinds.sum(0)
     # the rarest class, by what the counts of a random half look like
     spread = (totals * (1 - totals / (n + m)) * n * m / (n + m) / (n + m - 1)).sqrt().clamp(min=0.1)
