@@ -23,7 +23,7 @@ def suspicions(x, train, test):
 
 
 def diagnose(models, train, test):
-    found = {name: suspicions(sample(500), train, test) for name, sample in models.items()}
+    found = {name: suspicions(sample(350), train, test) for name, sample in models.items()}
     left, verdicts = set(found), {}
     for kind in ("copies", "noisy", "dropped"):
         name = min(left, key=lambda name: found[name][kind])
