@@ -1,0 +1,4 @@
+def coverage_and_precision(real, fake, k):
+    radius = torch.cdist(real, real).sort(1)[0][:, k].mean()
+    inside = torch.cdist(real, fake) <= radius
+    return inside.any(1).float().mean().item(), inside.any(0).float().mean().item()

@@ -1,0 +1,4 @@
+def frechet(a, b):
+    S, R = a.T.cov(), b.T.cov()
+    root = (S @ R).abs().sqrt()
+    return (a.mean(0) - b.mean(0)).square().sum() + torch.trace(S + R - 2 * root)

@@ -1,0 +1,16 @@
+def encode(symbols, K):
+    f = [1 + symbols.count(k) for k in range(K)]
+    state = 1
+    for k in reversed(symbols):
+        state = coding.push(state, k, f)
+        f[k] -= 1
+    return state
+
+
+def decode(code, n, K):
+    f, symbols = [1] * K, []
+    for _ in range(n):
+        code, k = coding.pop(code, f)
+        symbols.append(k)
+        f[k] += 1
+    return symbols
