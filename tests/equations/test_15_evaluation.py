@@ -82,17 +82,6 @@ def test_how_wide_the_usual_is():
     close((64 * variance).sqrt(), torch.tensor(32.0).sqrt())
 
 
-@pytest.mark.equation("eq-density-order")
-def test_another_scale_turns_densities_round():
-    """Probability over length of small cells on the new scale against the formula."""
-    x, h = line(half=2.5, n=20_001)
-    p = D.Normal(0.0, 1.0)
-    slope = p.log_prob(x).exp() * (-(x**2)).exp()
-    y = torch.cat([torch.zeros(1), ((slope[1:] + slope[:-1]) / 2 * h).cumsum(0)])
-    density = (p.cdf(x[1:]) - p.cdf(x[:-1])) / y.diff()
-    close(density, (((x[1:] + x[:-1]) / 2) ** 2).exp(), rtol=1e-5, atol=0)
-
-
 # ------------------------------------------------------------------ estimating a likelihood
 
 
@@ -208,28 +197,6 @@ def test_three_moments_and_no_more():
         return within[0] + within[1] - 2 * one.mean() * other.mean()
 
     close(evaluate.kid(a, b)[0], (3 * squared(1) + 3 * squared(2) + squared(3)).item())
-
-
-@pytest.mark.equation("eq-precision-curve")
-def test_precision_against_recall():
-    """Common parts of p and q, which never are larger; ends of the curve; all events at one."""
-    p, q = table(6), table(6)
-    p[0] = q[1] = 0
-    p, q = p / p.sum(), q / q.sum()
-
-    def alpha(ratio):
-        return torch.minimum(ratio * p, q).sum()
-
-    for ratio in (0.3, 1.0, 2.5):
-        part = torch.minimum(ratio * p, q) / alpha(ratio)  # in both, with shares alpha and beta
-        assert (q - alpha(ratio) * part > -1e-12).all()
-        assert (p - alpha(ratio) / ratio * part > -1e-12).all()
-        for other in torch.randn(100, 6).softmax(1):
-            share = torch.minimum(q / other, ratio * p / other).min()  # the most that fits
-            assert share <= alpha(ratio)
-    close(alpha(1.0), 1 - distance(p, q))
-    close(alpha(1e6), q[p > 0].sum())
-    close(alpha(1e-6) / 1e-6, p[q > 0].sum())
 
 
 @pytest.mark.equation("eq-expected-coverage")
