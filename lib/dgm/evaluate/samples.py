@@ -113,7 +113,7 @@ def frechet_distance(a: Tensor, b: Tensor, resamples: int = 100) -> tuple[float,
         ValueError: samples of different numbers of features, or fewer than two examples, or values
             that are not finite, or fewer than two resamples.
 
-    Equation: def-frechet, eq-frechet-transport
+    Equation: def-frechet
 
     Source: Heusel et al. (2017), arXiv:1706.08500, GANs Trained by a Two Time-Scale Update Rule,
     eq. 6; Dowson and Landau (1982), doi:10.1016/0047-259X(82)90077-X, The Fréchet distance between
