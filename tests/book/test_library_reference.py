@@ -237,7 +237,7 @@ def test_every_name_of_the_library_is_on_the_page(tmp_path):
     assert warnings == ""
     page = BeautifulSoup(pages["index"], "html.parser")
     there = {tag["id"].rpartition(".")[2] for tag in page.find_all(class_="reference-entry")}
-    assert len(pages["index"]) < 50_000 + 5_700 * len(there)  # the theme adds some 50 kB
+    assert len(pages["index"]) < 50_000 + 6_000 * len(there)  # the theme adds some 50 kB
     modules = re.findall(r"^dgm\S*$", source, re.MULTILINE)
     for module in map(importlib.import_module, modules):
         own = [
