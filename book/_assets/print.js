@@ -20,7 +20,9 @@ function fitToPaper() {
   const widths = boxes.map((box) => (box.matches("table") ? box : box.firstElementChild).getBoundingClientRect().width);
   boxes.forEach((box, i) => {
     if (box.matches("table")) box.style.removeProperty("width");
-    const fit = (rooms[i] - 2) / (scale * widths[i]); // edges are rounded up, a pixel on each side
+    const columns = box.rows?.[0]?.cells.length ?? 0;
+    // edges are rounded up, by a pixel on each side and half of one for each column
+    const fit = (rooms[i] - 2 - columns / 2) / (scale * widths[i]);
     if (fit < 1) box.style.setProperty("--fit", fit.toFixed(3));
   });
 }
