@@ -154,7 +154,7 @@ def picture(record: dict, name: str, line: dict) -> nodes.raw:
     sheet.save(file, "PNG")
     what = name if name == TRAINING else f"draws of the {name}"
     html = (
-        f'<img class="draws" alt="{ROWS * across} {what}" width="{sheet.width * times}" '
+        f'<img class="draws dark-light" alt="{ROWS * across} {what}" width="{sheet.width * times}" '
         f'height="{sheet.height * times}" '
         f'src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
     )

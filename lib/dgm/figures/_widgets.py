@@ -5,6 +5,7 @@ This module imports anywidget; the functions that make figures import it when th
 
 import html
 import math
+import re
 from importlib import resources
 
 import anywidget
@@ -13,7 +14,8 @@ import traitlets
 from ._formats import data_uri, to_base64, to_json, to_webp
 
 _FILES = resources.files(__package__)
-JS = _FILES.joinpath("figures.js").read_text(encoding="utf-8")
+_SCRIPT = _FILES.joinpath("figures.js").read_text(encoding="utf-8")
+JS = re.sub(r"^ *//.*\n", "", _SCRIPT, flags=re.MULTILINE)  # a page need not carry the comments
 CSS = _FILES.joinpath("figures.css").read_text(encoding="utf-8")
 STILL = "A still picture of an interactive figure: it moves where JavaScript runs."
 
