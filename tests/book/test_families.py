@@ -89,7 +89,7 @@ def test_a_family_has_a_line_and_its_looser_bound_another(tmp_path):
 
 def test_draws_are_a_picture_with_words(tmp_path):
     _, page = build(tmp_path, RECORD)
-    images = re.findall(r'<img class="draws dark-light" alt="(.*?)" width="(\d+)" height="(\d+)"', page)
+    images = re.findall(r'class="draws dark-light" alt="(.*?)" width="(\d+)" height="(\d+)"', page)
     assert images[0] == ("12 draws of the VQ-VAE", str(3 * 53), str(3 * 17))
     assert images[2][0] == f"12 {TRAINING}"
     source = re.search(r"data:image/png;base64,([^\"]*)", page).group(1)
