@@ -1,6 +1,7 @@
 """Sphinx extension: a site that asks no other host for anything, and facts about the build.
 
-- Every interactive figure carries its style and script, so that it works alone; a page keeps one.
+- Every interactive figure carries its style, script and data, so that it works alone. The site has
+  one script for all; a page has one style, and its data in files that wait until they are wanted.
 - Saved widget state is dropped: pages show plain HTML, and no widget manager is loaded.
 - The site's address follows from the repository's.
 - `{build-facts}` lists the data set and the versions of the build.
@@ -8,15 +9,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
+from base64 import b64decode
+from hashlib import sha256
 from html import escape
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from docutils import nodes
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
@@ -24,7 +29,16 @@ from sphinx.util.docutils import SphinxDirective
 UNWANTED_TAGS = re.compile(
     r'<link rel="preload" as="font"[^>]*>\s*|<script [^>]*fontawesome[^>]*></script>\s*'
 )
-INLINE = re.compile(r'<style>.*?</style>|<script type="module">.*?</script>', re.DOTALL)
+STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
+ALONE = re.compile(  # the end of an interactive figure: its data and its script
+    r'<script type="application/json">(?P<data>.*?)</script>'
+    r'<script type="module">\n(?P<script>.*?)mount\(\);\n</script>',
+    re.DOTALL,
+)
+PICTURE = re.compile(
+    r'(?P<start><div class="dgm-still"><img )src="data:image/(?P<kind>\w+);base64,(?P<data>[^"]+)"'
+)
+EXPORT = re.compile(r"^export (default .*\n)?", re.MULTILINE)
 UNWANTED_FILES = ("vendor/fontawesome/*/js/*", "**/*.map", "**/*.ttf")
 PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib", "jupyter-book", "sphinx", "myst-nb")
 
@@ -117,9 +131,7 @@ def make_static(app: Sphinx) -> None:
 
 
 def once(page: str) -> str:
-    """Keep the first of identical inline styles and modules; it serves the whole page.
-
-    Modules run when all of the page has been read, so the first finds the figures after it.
+    """Keep the first of identical inline styles; it serves the whole page.
 
     >>> once("<style>p {}</style><p>1</p><style>p {}</style><p>2</p><style>b {}</style>")
     '<style>p {}</style><p>1</p><p>2</p><style>b {}</style>'
@@ -131,22 +143,67 @@ def once(page: str) -> str:
         seen.add(match[0])
         return "" if known else match[0]
 
-    return INLINE.sub(keep_first, page)
+    return STYLE.sub(keep_first, page)
+
+
+def share_figures(page: str, up: str, static: Path) -> str:
+    """Put script, data and stills of a page's figures into files; `up` leads to the root.
+
+    Scripts that are no modules may be loaded by a page on disk, too. Data and stills have names
+    that follow from what is in them, so that no browser keeps old ones.
+    """
+    scripts = {EXPORT.sub("", figure["script"]) for figure in ALONE.finditer(page)}
+    if not scripts:
+        return page
+    (own,) = scripts
+    folder = static / "figures"
+    folder.mkdir(exist_ok=True)
+    later = (static / "later.js").read_text(encoding="utf-8")
+    body = f"(() => {{\n{own}\n{later}}})();\n"
+    (static / "figures.js").write_text(body, encoding="utf-8")
+
+    def hand_over(figure: re.Match) -> str:
+        name = digest(figure["data"])
+        text = f'dgmState("{name}", {json.dumps(figure["data"])});\n'
+        (folder / f"{name}.js").write_text(text, encoding="utf-8")
+        return f'<template data-state="{up}_static/figures/{name}.js"></template>'
+
+    def lay_apart(still: re.Match) -> str:
+        file = folder / f"{digest(still['data'])}.{still['kind']}"
+        file.write_bytes(b64decode(still["data"]))
+        width, height = Image.open(file).size  # room for it, before it is there
+        size = f'width="{width}" height="{height}" loading="lazy"'
+        return f'{still["start"]}src="{up}_static/figures/{file.name}" {size}'
+
+    tag = f'<script defer src="{up}_static/figures.js?v={digest(body)}"></script>'
+    page = PICTURE.sub(lay_apart, ALONE.sub(hand_over, page))
+    return page.replace("</head>", f"{tag}\n</head>", 1)
+
+
+def digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:8]
 
 
 def lighten(app: Sphinx, exception: Exception | None) -> None:
-    """Drop what pages repeat, Font Awesome's JavaScript and the early loads of its fonts.
+    """Share what pages repeat; drop Font Awesome's JavaScript and the early loads of its fonts.
 
     The icons are drawn from the fonts anyway, without 1.5 MB of script, and an early load of a
     font is refused from file://.
     """
     if exception or app.builder.format != "html":
         return
-    for page in Path(app.outdir).rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        page.write_text(once(UNWANTED_TAGS.sub("", text)), encoding="utf-8")
+    root, wanted = Path(app.outdir), ""
+    for page in root.rglob("*.html"):
+        text = once(UNWANTED_TAGS.sub("", page.read_text(encoding="utf-8")))
+        up = "../" * (len(page.relative_to(root).parts) - 1)
+        text = share_figures(text, up, root / "_static")
+        page.write_text(text, encoding="utf-8")
+        wanted += "".join(re.findall(r"_static/figures/\w+\.\w+", text))
+    for path in root.glob("_static/figures/*"):
+        if path.name not in wanted:  # of an earlier build
+            path.unlink()
     for pattern in UNWANTED_FILES:
-        for path in Path(app.outdir, "_static").glob(pattern):
+        for path in (root / "_static").glob(pattern):
             path.unlink()
 
 

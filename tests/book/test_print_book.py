@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import zlib
 
+import numpy as np
 import pytest
 from formulas import typeset
+from pikepdf import Name, Pdf, PdfImage
 from places import BOOK
-from print_book import print_book
+from print_book import compress_images, print_book
 from pypdf import PdfReader
 
 HEAD = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8">
@@ -166,3 +169,19 @@ def test_a_long_line_of_code_goes_on_further_in(browser):
     assert edge == short == long and last - long == pytest.approx(4 / 5 * width, abs=0.5)
     assert third - first == pytest.approx(2 * (fourth - third), abs=0.5)  # the empty line is kept
     tab.close()
+
+
+@pytest.mark.parametrize(("colours", "space"), [(1, Name.DeviceGray), (3, Name.DeviceRGB)])
+def test_images_keep_their_pixels_and_grey_ones_take_one_channel(colours, space):
+    draws = np.random.default_rng(0).integers(0, 256, (40, 30, colours), np.uint8)
+    pixels = np.broadcast_to(draws.repeat(4, 0), (160, 30, 3))  # rows that repeat
+    pdf = Pdf.new()
+    image = pdf.make_stream(
+        zlib.compress(pixels.tobytes()),
+        {"Subtype": Name.Image, "Width": 30, "Height": 160, "BitsPerComponent": 8}
+        | {"ColorSpace": Name.DeviceRGB, "Filter": Name.FlateDecode},
+    )
+    before = len(image.read_raw_bytes())
+    compress_images(pdf)
+    assert image.ColorSpace == space and len(image.read_raw_bytes()) < before
+    assert (np.asarray(PdfImage(image).as_pil_image().convert("RGB")) == pixels).all()

@@ -85,6 +85,13 @@ def test_a_page_is_light(site, page):
     assert weight < 1.05e6, f"{weight / 1e6:.2f} MB"
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page[:2].isdigit()])
+def test_the_next_chapter_is_lighter(site, page):
+    """What no other page has brought along already; data of figures come when they are in sight."""
+    weight = len(gzip.compress((site / page).read_bytes()))
+    assert weight < 0.5e6, f"{weight / 1e6:.2f} MB"
+
+
 @every_page
 def test_links_and_anchors_resolve(site, page):
     broken = []
@@ -212,6 +219,7 @@ def visit(browser, url: str, look: bool = True) -> Visit:
     tab.on("response", lambda r: failed.append(r.url) if r.status >= 400 else None)
     tab.on("request", lambda r: foreign.append(r.url) if is_foreign(r.url, url) else None)
     tab.goto(url, wait_until="load")
+    tab.evaluate(SHOW_FIGURES)
     desk = tab.evaluate(PROBE)
     focus, dark, phone, figures, paper, rules = {}, {}, {}, {}, [], {}
     if look:
@@ -229,6 +237,18 @@ def visit(browser, url: str, look: bool = True) -> Visit:
         rules = look_at_rules(tab)
     context.close()
     return Visit(messages, failed, foreign, desk, dark, phone, focus, figures, paper, rules)
+
+
+# the data of a figure are loaded when it is nearly in sight
+SHOW_FIGURES = """async () => {
+  for (const figure of document.querySelectorAll(".dgm-figure")) {
+    if (!figure.checkVisibility()) continue;
+    figure.scrollIntoView({ behavior: "instant" });
+    for (let wait = 0; wait < 1000 && !("live" in figure.dataset); wait++)
+      await new Promise((done) => setTimeout(done, 20));
+  }
+  window.scrollTo({ top: 0, behavior: "instant" });
+}"""
 
 
 def look_at_figures(tab) -> dict:
@@ -499,10 +519,28 @@ def test_search_finds_an_equation_by_its_name(browser, address):
     tab.close()
 
 
+@pytest.mark.parametrize("javascript", [True, False])
+def test_figures_come_when_they_are_in_sight_also_from_disk(browser, site, javascript):
+    context = browser.new_context(viewport=DESK, java_script_enabled=javascript)
+    tab, messages = context.new_page(), []
+    tab.on("console", lambda m: messages.append(m.text) if m.type == "error" else None)
+    tab.goto((site / "05-vae.html").as_uri())
+    figures = tab.locator("article .dgm-figure")
+    still, live = (figures.last.locator(f".dgm-{part}") for part in ("still", "live"))
+    expect(still).to_be_visible()
+    assert figures.last.locator("template[data-state]").count() == 1
+    figures.last.scroll_into_view_if_needed()
+    expect(live if javascript else still).to_be_visible()
+    expect(still if javascript else live).not_to_be_visible()
+    assert messages == []
+    context.close()
+
+
 def test_figures_of_the_built_book_answer(browser, address):
     """Drag, keys and touch change the decoded image; the slider changes the picture."""
     tab = browser.new_page(has_touch=True, viewport=DESK)
     tab.goto(f"{address}/02-autoencoders.html")
+    tab.evaluate(SHOW_FIGURES)
     plane, image = (tab.locator("#fig-dead-map canvas").nth(i) for i in (0, 1))
     plane.scroll_into_view_if_needed()
     box = plane.bounding_box()
