@@ -123,9 +123,12 @@ def compress_images(pdf: Pdf) -> None:
     Chromium writes three channels for every image and packs them as they are.
     """
     for image in pdf.objects:
-        if isinstance(image, Stream) and image.get("/Subtype") == Name.Image:
-            if image.get("/Filter") == Name.FlateDecode:  # and not a photograph
-                compress_image(image)
+        if (
+            isinstance(image, Stream)
+            and image.get("/Subtype") == Name.Image
+            and image.get("/Filter") == Name.FlateDecode  # and not a photograph
+        ):
+            compress_image(image)
 
 
 def compress_image(image: Stream) -> None:

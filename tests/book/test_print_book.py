@@ -173,13 +173,18 @@ def test_a_long_line_of_code_goes_on_further_in(browser):
 
 @pytest.mark.parametrize(("colours", "space"), [(1, Name.DeviceGray), (3, Name.DeviceRGB)])
 def test_images_keep_their_pixels_and_grey_ones_take_one_channel(colours, space):
-    draws = np.random.default_rng(0).integers(0, 256, (40, 30, colours), np.uint8)
-    pixels = np.broadcast_to(draws.repeat(4, 0), (160, 30, 3))  # rows that repeat
+    rows, columns, channel = np.ogrid[:160, :30, :colours]
+    slope = (3 * rows + (5 + channel) * columns).astype(np.uint8)
+    pixels = np.broadcast_to(slope, (160, 30, 3))
     pdf = Pdf.new()
     image = pdf.make_stream(
         zlib.compress(pixels.tobytes()),
-        {"Subtype": Name.Image, "Width": 30, "Height": 160, "BitsPerComponent": 8}
-        | {"ColorSpace": Name.DeviceRGB, "Filter": Name.FlateDecode},
+        Subtype=Name.Image,
+        Width=30,
+        Height=160,
+        BitsPerComponent=8,
+        ColorSpace=Name.DeviceRGB,
+        Filter=Name.FlateDecode,
     )
     before = len(image.read_raw_bytes())
     compress_images(pdf)
