@@ -24,6 +24,7 @@ window.dgmState = (name, state) => {
     place.replaceWith(data);
   }
   mount();
+  dispatchEvent(new Event("figure-drawn"));
 };
 
 for (const place of document.querySelectorAll("template[data-state]")) near.observe(place.parentElement);

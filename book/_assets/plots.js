@@ -82,4 +82,4 @@ function watch() {
 }
 
 watch();
-addEventListener("load", watch); // interactive figures have come to life
+addEventListener("figure-drawn", watch); // an interactive figure has come to life: later.js

@@ -82,11 +82,11 @@ def test_a_page_is_light(site, page):
     loads = {unquote(urlsplit(a).path) for a, loaded in addresses(site / page) if loaded}
     files = {(site / page).parent / path for path in loads if path.endswith((".css", ".js"))}
     weight = sum(len(gzip.compress(path.read_bytes())) for path in {site / page, *files})
-    assert weight < 1.05e6, f"{weight / 1e6:.2f} MB"
+    assert weight < 0.65e6, f"{weight / 1e6:.2f} MB"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page[:2].isdigit()])
-def test_the_next_chapter_is_lighter(site, page):
+@every_page
+def test_the_next_page_is_lighter(site, page):
     """What no other page has brought along already; data of figures come when they are in sight."""
     weight = len(gzip.compress((site / page).read_bytes()))
     assert weight < 0.5e6, f"{weight / 1e6:.2f} MB"

@@ -444,6 +444,7 @@ def bench(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(program, "in_fresh_process", stand_in)
     monkeypatch.setattr(record, "startup", lambda: (0.1, []))
+    monkeypatch.setattr(program.os, "getloadavg", lambda: (0.2, 0.0, 0.0))
 
     def run(*arguments):
         program.main(list(arguments))
@@ -476,6 +477,19 @@ def test_a_run_leaves_table_record_and_picture(bench, tmp_path):
     for folder in ("_build/bench", "book/records/bench/cpu"):
         assert (tmp_path / f"{folder}.txt").read_text() == printed
         assert (tmp_path / f"{folder}.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_on_a_busy_machine_nothing_is_recorded(bench, monkeypatch, tmp_path, capsys):
+    waits = []
+    monkeypatch.setattr(program.os, "getloadavg", lambda: (2.0, 0.0, 0.0))
+    monkeypatch.setattr(program.time, "monotonic", lambda: 30.0 * len(waits))
+    monkeypatch.setattr(program.time, "sleep", waits.append)
+    with pytest.raises(SystemExit) as stop:
+        bench()
+    assert stop.value.code == 2 and len(waits) == program.PATIENCE / 30
+    assert "the machine is busy (load 2.0)" in capsys.readouterr().err
+    assert not (tmp_path / "book").exists()
+    assert "extrapolated from 6,000" in bench("--quick")
 
 
 def test_a_try_out_is_not_recorded(bench, tmp_path):

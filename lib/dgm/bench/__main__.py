@@ -1,6 +1,9 @@
 """`python -m dgm.bench`: all measurements, then the tables, the record and the picture."""
 
 import argparse
+import os
+import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from .report import tables
 from .ways import MAY_BE_MISSING
 
 BUILT = Path("_build")
+IDLE, PATIENCE = 0.5, 300  # programs that want to run, at most; seconds to wait for that
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -25,6 +29,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a try-out: 6,000 images, once")
     options = parser.parse_args(arguments)
     n, repeats = (6_000, 1) if options.quick else (60_000, 3)
+    if not options.quick and not idle_within(PATIENCE):
+        parser.exit(
+            2,
+            f"the machine is busy (load {os.getloadavg()[0]:.1f}), so that a record of its speed "
+            "would be wrong: stop what runs beside, or try out with --quick\n",
+        )
     record = surroundings_and(repeats)
     places = dict.fromkeys(["cpu", device().type])  # and the accelerator, if there is one
     jobs = [
@@ -38,6 +48,15 @@ def main(arguments: list[str] | None = None) -> None:
     keep(record, BUILT / "bench")
     if not options.quick:
         keep(record, RECORDS / "bench" / device().type)
+
+
+def idle_within(seconds: float) -> bool:
+    """Wait until the machine is idle, so long at most: its load is a mean over the last minute."""
+    end = time.monotonic() + seconds
+    while (busy := os.getloadavg()[0] >= IDLE) and time.monotonic() < end:
+        print("waiting until nothing else runs ...", file=sys.stderr)
+        time.sleep(20)
+    return not busy
 
 
 def keep(record: dict, path: Path) -> None:
