@@ -30,6 +30,7 @@ ROOT = HERE.parents[1]
 ADDRESS = "http://book.invalid/"  # never asked: `serve` answers
 MATHJAX = "mml-chtml.js"
 LEVELS = ("part", "chapter", "section")
+MANY_COLOURS = 4096  # no plot or drawing has so many
 COLUMN = 650  # pixels between the margins of A4, as in print.js
 
 HEAD = re.compile(
@@ -118,7 +119,8 @@ def add_bookmarks(pdf: Pdf, entries: list[tuple[str, str]], pages: list[int]) ->
 
 
 def compress_images(pdf: Pdf) -> None:
-    """Store each image as PNG would: a grey one in one channel, rows as differences to the last.
+    """Store each image as PNG would: a grey one in one channel, rows as differences to the last;
+    one of many colours as JPEG, since on the site it has lost some of its pixels, too.
 
     Chromium writes three channels for every image and packs them as they are.
     """
@@ -132,17 +134,21 @@ def compress_images(pdf: Pdf) -> None:
 
 
 def compress_image(image: Stream) -> None:
-    """One image of 8 bits a channel; nothing changes but its bytes."""
+    """One image of 8 bits a channel."""
     size = int(image.Height), int(image.Width)
     pixels = np.frombuffer(image.read_bytes(), np.uint8).reshape(*size, -1)  # (H, W, channels)
     if (pixels == pixels[:, :, :1]).all():
         pixels = pixels[:, :, :1]
         image.ColorSpace = Name.DeviceGray
     channels = pixels.shape[2]
-    png = BytesIO()
-    Image.fromarray(pixels.squeeze(2) if channels == 1 else pixels).save(png, "PNG", optimize=True)
-    rows = Dictionary(Predictor=15, Colors=channels, Columns=size[1])
-    image.write(packed_rows(png.getvalue()), filter=Name.FlateDecode, decode_parms=rows)
+    picture, file = Image.fromarray(pixels.squeeze(2) if channels == 1 else pixels), BytesIO()
+    if picture.getcolors(MANY_COLOURS) is None:
+        picture.save(file, "JPEG", quality=90, subsampling=0)
+        image.write(file.getvalue(), filter=Name.DCTDecode)
+    else:
+        picture.save(file, "PNG", optimize=True)
+        rows = Dictionary(Predictor=15, Colors=channels, Columns=size[1])
+        image.write(packed_rows(file.getvalue()), filter=Name.FlateDecode, decode_parms=rows)
 
 
 def packed_rows(png: bytes) -> bytes:
