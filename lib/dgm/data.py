@@ -180,7 +180,10 @@ class Batches:
         indices = order(len(self.split), device=self.split.x.device)  # (N,)
         for batch in indices.split(self.batch_size)[: len(self)]:  # (B,)
             x = self.split._scaled(self.split.x.index_select(0, batch))  # (B, C, H, W) in [0, 1]
-            yield torch.bernoulli(x) if self.dynamic else x, self.split.y[batch]
+            if self.dynamic:
+                # 1 with probability x, as torch.bernoulli, which takes four times as long on a CPU
+                x = torch.rand_like(x, dtype=torch.float32).lt_(x).to(x.dtype)
+            yield x, self.split.y[batch]
 
 
 def in_batches(x: Tensor, y: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
