@@ -171,8 +171,8 @@ def share_figures(page: str, up: str, static: Path) -> str:
     def lay_apart(still: re.Match) -> str:
         file = folder / f"{digest(still['data'])}.{still['kind']}"
         file.write_bytes(b64decode(still["data"]))
-        width, height = Image.open(file).size  # room for it, before it is there
-        size = f'width="{width}" height="{height}" loading="lazy"'
+        with Image.open(file) as picture:  # room for it, before it is there
+            size = 'width="{}" height="{}" loading="lazy"'.format(*picture.size)
         return f'{still["start"]}src="{up}_static/figures/{file.name}" {size}'
 
     tag = f'<script defer src="{up}_static/figures.js?v={digest(body)}"></script>'
