@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ import pytest
 import static_site
 import torch
 from PIL import Image
+from places import BOOK
 from playwright.sync_api import expect
 from torch.distributions import Normal
 
@@ -1104,20 +1106,27 @@ def test_a_broken_figure_keeps_its_still_picture_and_harms_no_other(browser, mad
     tab.close()
 
 
-def test_a_page_needs_style_and_script_once(browser, made, tmp_path):
-    """The book keeps the first of each; in a notebook every figure has its own."""
+def test_the_site_shares_what_figures_repeat(browser, made, tmp_path):
+    """A page has one style and the site one script; data come when a figure is nearly in sight."""
+    static = tmp_path / "_static"
+    static.mkdir()
+    shutil.copy(BOOK / "_assets" / "later.js", static)
     whole = PAGE.format("".join(made[name].html() for name in ORDER))
-    less = static_site.once(whole)
-    for mark, own in (("<style>", 1), ('<script type="module">\n', 0)):  # the page has a style, too
-        assert whole.count(mark) == own + len(ORDER) and less.count(mark) == own + 1
-    assert len(whole) - len(less) > 30_000 * (len(ORDER) - 1)
+    less = static_site.share_figures(static_site.once(whole), "", static)
+    assert (whole.count("<style>"), less.count("<style>")) == (1 + len(ORDER), 1 + 1)
+    assert (less.count('type="module"'), less.count("figures.js")) == (0, 1)
+    assert less.count("application/json") == less.count("data:image") == 0
     path = tmp_path / "page.html"
     path.write_text(less, encoding="utf-8")
-    tab = browser.new_page()
+    tab, loaded = browser.new_page(viewport={"width": 1000, "height": 600}), []
+    tab.on("request", lambda r: loaded.append(r.url) if "/figures/" in r.url else None)
     tab.goto(path.as_uri())
+    expect(tab.locator(".dgm-figure").first.locator(".dgm-live")).to_be_visible()
+    assert len([url for url in loaded if url.endswith(".js")]) < len(ORDER) / 2
     for i in range(len(ORDER)):
         figure = tab.locator(".dgm-figure").nth(i)
-        assert figure.locator(".dgm-live :is(canvas, img, svg)").first.is_visible()
+        figure.scroll_into_view_if_needed()
+        expect(figure.locator(".dgm-live :is(canvas, img, svg)").first).to_be_visible()
         assert not figure.locator(".dgm-still").is_visible()
     tab.close()
 
