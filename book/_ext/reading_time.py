@@ -5,8 +5,8 @@ on the built page; the text stands in for them where the roles are unknown, as i
 
 Reading is what stands open before "Check yourself" and "Exercises". Prose takes a minute for 200
 words, a proof, which is followed with a pencil, a minute for 100. A display equation takes 15
-seconds, 30 in a proof; a figure 20, a line of code or of what it printed 3. What a cell shows
-stands open where only its code is folded away.
+seconds, 30 in a proof; a figure 20, a line of code or of what it printed 3. The numbers of a table
+are looked up and not read. What a cell shows stands open where only its code is folded away.
 
 Working is those two sections: each question two minutes, each exercise what its stars say
 (dgm.assignment.chapter.MINUTES).
@@ -76,6 +76,14 @@ def is_proof(node: nodes.Node) -> bool:
     return any(PROOFS & set(above.get("classes", ())) for above in around(node))
 
 
+def words(paragraph: nodes.paragraph) -> list[str]:
+    """Those that are read: of a table, not its numbers."""
+    all_ = paragraph.astext().split()
+    if not any(isinstance(above, nodes.entry) for above in around(paragraph)):
+        return all_
+    return [word for word in all_ if any(letter.isalpha() for letter in word)]
+
+
 def reading_minutes(doctree: nodes.document) -> int:
     seconds = 0.0
     for node in doctree.findall():
@@ -84,7 +92,7 @@ def reading_minutes(doctree: nodes.document) -> int:
         proof = is_proof(node)
         if isinstance(node, nodes.paragraph):
             pace = WORDS_A_MINUTE_OF_PROOF if proof else WORDS_A_MINUTE
-            seconds += 60 * len(node.astext().split()) / pace
+            seconds += 60 * len(words(node)) / pace
         elif isinstance(node, nodes.math_block):
             seconds += EQUATION_OF_PROOF if proof else EQUATION
         elif isinstance(node, nodes.literal_block):

@@ -242,6 +242,14 @@ def test_reading_and_working_are_counted_apart(tmp_path):
     assert re.findall("Read in .*", said) == ["Read in 4 minutes, worked in 1 h 17 min."]
 
 
+def test_numbers_of_a_table_are_not_read(tmp_path):
+    """Of 800 words in a table 400 are numbers, so that two minutes are left."""
+    table = "| a | b |\n|---|---|\n" + "| word | 1.5 |\n" * 398
+    text = f"# Numbers\n\n{table}\nRead in {{reading-time}}`long`.\n"
+    _, pages = small_book.build(tmp_path, {"index.md": text}, "reading_time", parser="myst_nb")
+    assert "Read in 2 minutes." in BeautifulSoup(pages["index"], "html.parser").get_text()
+
+
 def cell(tag: str) -> NotebookNode:
     """Forty lines of code, two minutes, that printed eighty, four."""
     output = new_output("stream", text="a line\n" * 80)
