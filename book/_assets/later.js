@@ -3,8 +3,10 @@
 // disk may load scripts and nothing else, so the data are a script that hands them over.
 
 function load(figure) {
+  const place = figure.querySelector("template[data-state]");
+  if (!place) return; // another figure with the same data has brought them
   const script = document.createElement("script");
-  script.src = figure.querySelector("template[data-state]").dataset.state;
+  script.src = place.dataset.state;
   document.head.append(script);
 }
 

@@ -15,11 +15,11 @@ from ..reproduce.records import RECORDS, whole, write
 from .measure import in_fresh_process
 from .picture import write_picture
 from .record import jobs_on, measured_on, surroundings_and
-from .report import tables
+from .report import IDLE, tables
 from .ways import MAY_BE_MISSING
 
 BUILT = Path("_build")
-IDLE, PATIENCE = 0.5, 300  # programs that want to run, at most; seconds to wait for that
+PATIENCE = 300  # seconds to wait until the machine is idle
 
 
 def main(arguments: list[str] | None = None) -> None:

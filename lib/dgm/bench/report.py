@@ -29,6 +29,7 @@ TARGETS = {
 # how many times as long an epoch may take on CPUs as its matrix products, a flow as its networks
 OF_PRODUCTS = 1.5
 EPOCH_ON_CUDA, IWAE_ON_CUDA = 0.1, 20  # an epoch in seconds, the whole IWAE recipe in minutes
+IDLE = 0.5  # programs that want to run beside, at most
 PUBLISHED = 3280  # epochs of the IWAE recipe
 
 
@@ -85,7 +86,7 @@ def tables(record: dict) -> list[str]:
 
 def heading(record: dict) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    idle = "idle" if record["load"] < 0.5 else "NOT IDLE: the figures may tell little"
+    idle = "idle" if record["load"] < IDLE else "NOT IDLE: the figures may tell little"
     return [
         f"training images {record['source']}; float32; {versions}",
         f"{record['device']}, {record['threads']} threads, commit {record['commit']}, "
