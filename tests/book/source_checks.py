@@ -200,6 +200,20 @@ def unused_values(notebook: dict) -> list[str]:
     ]
 
 
+def named_twice(notebook: dict) -> list[str]:
+    """What shows a variable in another form has a name of its own: f"{half:,}" is another text than
+    half from a thousand on, which `say` refuses, on a large data set and not on a small one."""
+    return [
+        f"say({keyword.arg}=...) shows another thing than the variable {keyword.arg}"
+        for cell in code_cells(notebook)
+        for node in ast.walk(ast.parse(cell["source"]))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "say"
+        for keyword in node.keywords
+        if keyword.arg and not isinstance(keyword.value, ast.Name)
+        and any(getattr(part, "id", None) == keyword.arg for part in ast.walk(keyword.value))
+    ]
+
+
 def roles(text: str, role: str) -> set[str]:
     return set(re.findall(rf"\{{{role}\}}`(\w+)`", text))
 

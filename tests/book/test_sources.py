@@ -28,6 +28,7 @@ def test_notebook(path):
 def test_prose_is_bound_to_its_numbers(path):
     notebook = checks.read_notebook(path)
     assert checks.unused_values(notebook) + checks.unbound_ranks(notebook) == []
+    assert checks.named_twice(notebook) == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
@@ -194,6 +195,11 @@ def test_prose_without_its_numbers_is_found():
     assert checks.unbound_ranks(book(text(loses))) == []  # the tick may stand behind the stop
     found = checks.unbound_ranks(book(text("All is {claim}`c`.\n\nThe best is {eval}`a`.")))
     assert len(found) == 1 and "says 'best'" in found[0]
+
+
+def test_a_value_that_shares_its_name_is_found():
+    found = checks.named_twice(book(code('say(half=f"{half:,}", few=few, more=half, all=f"{n}")')))
+    assert found == ["say(half=...) shows another thing than the variable half"]
 
 
 def test_long_cells_that_nobody_reads_are_fine():
