@@ -39,6 +39,19 @@ def device(name=None):
         ) from error
 
 
+def emulates_bf16(place: torch.device) -> bool:
+    """Whether the device does no arithmetic in bfloat16, so that torch takes the way by float32.
+
+    Among CPUs those do it that have AVX512_BF16, AMX or Arm's BF16.
+    """
+    if place.type == "cuda":
+        return not torch.cuda.is_bf16_supported(including_emulation=False)
+    if place.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return not any(value for name, value in able.items() if name.endswith("bf16"))
+    return False
+
+
 def _best():
     if torch.cuda.is_available():
         return "cuda"

@@ -46,8 +46,14 @@ class Quantiser(nn.Module):
         return torch.cdist(z, self.vectors, compute_mode=exact).square()
 
     def nearest(self, z: Tensor) -> Tensor:
-        """The number of the nearest vector: (..., latent) -> (...), 0 to K - 1."""
-        return self.squared_distances(z.detach()).argmin(-1)
+        r"""The number of the nearest vector: (..., latent) -> (...), 0 to K - 1.
+
+        $\lVert z - e_k \rVert^2 = \lVert z \rVert^2 + 2 \, (\frac12 \lVert e_k \rVert^2 - z \cdot
+        e_k)$: the first term is the same for all k, so that one matrix product decides.
+        """
+        middle = self.vectors.detach().mean(0)  # from which small differences are told best
+        e = self.vectors.detach() - middle  # (K, latent)
+        return (0.5 * e.square().sum(-1) - (z.detach() - middle) @ e.T).argmin(-1)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest vector and its number: (..., latent), (...)."""

@@ -11,7 +11,7 @@ from torch.distributions import constraints
 from ..checks import check_data, examples, integer, one_each
 from ..objectives.adversarial import critic_logistic, generator_non_saturating
 from ..protocols import classes_of, given
-from .compiled import Compiled
+from .compiled import Compiled, worth_compiling
 from .learner import Learner, MakeOptimizer, MakeScheduler, adam
 from .steps import Step, with_state
 
@@ -188,8 +188,9 @@ class adversarial_step(Step):
     def compile(self, **options) -> None:
         """Compile both objectives and their gradients, as `gradient_step.compile` does."""
         place = self.players["critic"].device
-        self._critic_value = Compiled(self._mean_critic_objective, place, **options)
-        self._generator_value = Compiled(self._mean_generator_objective, place, **options)
+        if worth_compiling(place, options):
+            self._critic_value = Compiled(self._mean_critic_objective, place, **options)
+            self._generator_value = Compiled(self._mean_generator_objective, place, **options)
 
     def check(self, batch: Sequence[Tensor]) -> None:
         x, *y = self._used(batch)

@@ -58,6 +58,18 @@ class Compiled:
             return self.eager(*tensors, **more)
 
 
+def worth_compiling(device: torch.device, options: dict) -> bool:
+    """Whether to compile for the device: on a CPU only with options of one's own.
+
+    There fusing saves no more than guards and wrappers cost (the book's page on speed has the
+    figures), which one line says.
+    """
+    if options or device.type != "cpu":
+        return True
+    not_compiled("on a CPU it gains nothing")
+    return False
+
+
 def not_compiled(reason: str) -> None:
     """Say in one line that training goes on at its usual speed."""
     tqdm.write(f"compile: goes on without, because: {reason}", file=sys.stderr)

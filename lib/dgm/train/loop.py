@@ -86,8 +86,9 @@ def fit(
             goes on from there and ends where an uninterrupted run would have (on a CPU bit for
             bit), with the settings of its optimiser and schedule; if others were given, a warning
             says so.
-        compile: make one program of objective and gradient. It takes from seconds to a minute
-            before the first update, and is worth it on a GPU or in a long run; see `Compiled`.
+        compile: on a GPU, make one program of objective and gradient. It takes from seconds to a
+            minute before the first update; see `Compiled`. On a CPU one line says that training
+            goes on without: there it gains nothing.
         distributed: share every batch among the processes that torchrun started. All of them get
             the same parameters and history; rank 0 reads and writes the checkpoint and shows the
             progress bar, and it is its validation that counts. Without torchrun the one process

@@ -1,5 +1,6 @@
 """Steps: one update from one batch, and its metrics."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -9,9 +10,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from .._device import emulates_bf16
 from ..checks import check_data, examples, integer, one_each
 from .checkpoints import load_states, states
-from .compiled import Compiled, not_compiled
+from .compiled import Compiled, not_compiled, worth_compiling
 from .learner import Learner, MakeOptimizer, MakeScheduler, adam
 
 
@@ -81,7 +83,8 @@ class gradient_step(Step):
             or a function of the number of updates done, `partial(rising_average, ema=0.999)`.
         precision: "float32", or "bf16", in which matrix products and convolutions are computed
             with 8 bits of mantissa (torch's autocast; parameters, sums over pixels and the
-            optimiser stay float32). It pays for convolutions and attention on a GPU.
+            optimiser stay float32). It pays for large layers on a GPU, and on a CPU with AMX or
+            AVX512_BF16; where the hardware would emulate it, a warning says so.
         schedules: keywords of the objective that change in training, each a function of the number
             of updates done, `t`: `gradient_step(model, elbo, schedules={"beta":
             partial(linear_warmup, steps=1000)})`. What is fixed goes into `partial(elbo, k=5)`.
@@ -127,6 +130,12 @@ class gradient_step(Step):
         self.objective = objective
         self.schedules = _functions(schedules or {})
         self.bf16 = precision == "bf16"
+        if self.bf16 and emulates_bf16(self.learner.device):
+            warnings.warn(
+                f"precision: bf16 is emulated on this {self.learner.device.type}, which has no such "
+                "arithmetic, and slower than float32",
+                stacklevel=2,
+            )
         self._value = self._mean_objective
 
     def __call__(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -168,9 +177,11 @@ class gradient_step(Step):
         """Compile objective and gradient; `fit(..., compile=True)` does it.
 
         Args:
-            options: for `torch.compile`, for example `backend="aot_eager"`.
+            options: for `torch.compile`, for example `backend="inductor"`. On a CPU it goes on
+                without unless some are given.
         """
-        self._value = Compiled(self._mean_objective, self.learner.device, **options)
+        if worth_compiling(self.learner.device, options):
+            self._value = Compiled(self._mean_objective, self.learner.device, **options)
 
     @property
     def compiled(self) -> bool:

@@ -61,9 +61,15 @@ class LSTM(Autoregressive):
 
     def incremental(self, x: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
         """Keeps the state: O(1) per coordinate, however long the sequence."""
-        label, state = self.label(y, len(x)), None  # None: zeros
+        label = self.label(y, len(x))
         inputs = self.start.expand(len(x), -1)  # (B, hidden)
+        zeros = torch.zeros_like(inputs)
+        layers = self.recurrent.all_weights
+        states = [(zeros, zeros)] * len(layers)  # h and c of each layer, (B, hidden)
         for j in self.order.tolist():
-            h, state = self.recurrent((inputs + label).unsqueeze(1), state)
-            yield self.logits(h[:, 0])
+            h = inputs + label
+            for i, weights in enumerate(layers):
+                states[i] = torch.lstm_cell(h, states[i], *weights)  # one step of `recurrent`
+                h = states[i][0]
+            yield self.logits(h)
             inputs = self.embed(self.indicators(x[:, j]))
