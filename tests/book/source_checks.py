@@ -209,7 +209,8 @@ def named_twice(notebook: dict) -> list[str]:
         for node in ast.walk(ast.parse(cell["source"]))
         if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "say"
         for keyword in node.keywords
-        if keyword.arg and not isinstance(keyword.value, ast.Name)
+        if keyword.arg
+        and not isinstance(keyword.value, ast.Name)
         and any(getattr(part, "id", None) == keyword.arg for part in ast.walk(keyword.value))
     ]
 

@@ -263,6 +263,23 @@ def test_fit_compiles_and_saves_the_raw_model(tmp_path):
     assert history["objective"] == pytest.approx(expected["objective"], rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda: gradient_step(models.Autoencoder.mlp((2,)), objectives.reconstruction),
+        lambda: adversarial_step(models.Generator.mlp((2,)), models.Critic.mlp((2,))),
+    ],
+)
+def test_on_a_cpu_one_line_says_that_compiling_gains_nothing(step, monkeypatch, capsys):
+    def never(*arguments, **options):
+        raise AssertionError("compiled on a CPU")
+
+    monkeypatch.setattr(torch, "compile", never)
+    assert fit(step(), [points()], epochs=2, compile=True, progress=False).epochs == 2
+    said = "compile: goes on without, because: on a CPU it gains nothing"
+    assert capsys.readouterr().err.splitlines() == [said]
+
+
 def test_a_step_without_a_gradient_is_trained_without(capsys):
     step = em_step(models.GaussianMixture((2,), components=2))
     fit(step, [points()], epochs=2, compile=True, progress=False)

@@ -54,12 +54,12 @@ def log_joint(model, x):
 # ------------------------------------------------------------------ quantisers
 
 
-def test_the_nearest_vector_is_the_one_of_the_highest_linear_score():
+def test_the_nearest_vector_is_the_one_at_the_least_distance():
     book, z = Codebook(8, 3).double(), torch.randn(500, 3).double()
     book.vectors = torch.randn(8, 3).double()
     e, k = book(z)
-    scores = z @ book.vectors.T - 0.5 * book.vectors.square().sum(1)
-    assert torch.equal(k, scores.argmax(1))
+    distances = (z[:, None] - book.vectors).square().sum(-1)  # (N, K)
+    assert torch.equal(k, distances.argmin(1))
     assert torch.equal(e, book.vectors[k])
 
 

@@ -1,6 +1,8 @@
 """Clipping, averages, learning rates, precision, early stopping, random states, full disks."""
 
 import resource
+import statistics
+import warnings
 from functools import partial
 
 import pytest
@@ -114,6 +116,42 @@ def test_bf16_computes_nearly_the_same_and_keeps_float32_parameters():
     assert values[1].dtype == torch.float32
     assert all(p.dtype == torch.float32 for p in coarse.model.parameters())
     assert all(s["exp_avg"].dtype == torch.float32 for s in coarse.learner.optimizer.state.values())
+
+
+def test_bf16_learns_as_much():
+    """The mean ELBO after 75 updates of one run and another that differ in the precision alone:
+    they are no farther apart than runs of different seeds are."""
+    digits = data.load("digits", "cpu")
+    (x, _), *_ = digits.test.batches(360, shuffle=False, binarize="fixed")
+
+    def end(seed, precision):
+        torch.manual_seed(seed)
+        model = models.VAE.mlp((1, 8, 8), latent=8, hidden=(100,))
+        step = gradient_step(model, objectives.elbo, precision=precision)
+        fit(step, digits.train.batches(100, binarize="dynamic"), 5, seed=seed, progress=False)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            return objectives.elbo(step.model, x, k=20).mean().item()
+
+    seeds = range(4)
+    exact, coarse = ([end(seed, p) for seed in seeds] for p in ("float32", "bf16"))
+    apart = statistics.mean(coarse) - statistics.mean(exact)
+    assert abs(apart) < 2 * statistics.stdev(exact) / len(seeds) ** 0.5, (exact, coarse)
+    assert exact != coarse
+
+
+def test_emulated_bf16_is_said(monkeypatch):
+    cpu = torch.cpu.get_capabilities()
+    for able in ({}, {"avx512_bf16": False, "amx_bf16": True}, {"bf16": True}):  # old, Intel, Arm
+        without = {k: v for k, v in cpu.items() if not k.endswith("bf16")}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda c=without | able: c)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            new_vae(precision="bf16")
+            new_vae()
+        assert [str(w.message) for w in said] == [
+            "precision: this cpu emulates bf16, more slowly than it computes in float32"
+        ] * (not able)
 
 
 # --- early stopping ---

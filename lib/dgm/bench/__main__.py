@@ -2,9 +2,11 @@
 
 import argparse
 import os
+import statistics
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,12 +16,13 @@ from .._device import device
 from ..reproduce.records import RECORDS, whole, write
 from .measure import in_fresh_process
 from .picture import write_picture
-from .record import jobs_on, measured_on, surroundings_and
+from .record import measured_on, other_jobs, surroundings_and, task_jobs
 from .report import IDLE, tables
 from .ways import MAY_BE_MISSING
 
 BUILT = Path("_build")
 PATIENCE = 300  # seconds to wait until the machine is idle
+REPEATS = 3, 6  # at least, and at most, until the spread is small
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--quick", action="store_true", help="a try-out: 6,000 images, once")
     options = parser.parse_args(arguments)
-    n, repeats = (6_000, 1) if options.quick else (60_000, 3)
+    n, repeats = (6_000, (1, 1)) if options.quick else (60_000, REPEATS)
     if not options.quick and not idle_within(PATIENCE):
         parser.exit(
             2,
@@ -37,17 +40,45 @@ def main(arguments: list[str] | None = None) -> None:
         )
     record = surroundings_and(repeats)
     places = dict.fromkeys(["cpu", device().type])  # and the accelerator, if there is one
-    jobs = [
-        job for repeat in range(repeats) for place in places for job in jobs_on(place, n, repeat)
-    ]
-    results = defaultdict(list)
-    for job in tqdm(jobs, unit="measurement"):
-        results[job].append(outcome(job))
+    results = run(places, n, repeats)
     record["places"] = {place: measured_on(place, n, results) for place in places}
     print("\n".join(tables(record)))
     keep(record, BUILT / "bench")
     if not options.quick:
         keep(record, RECORDS / "bench" / device().type)
+
+
+def run(places: Iterable[str], n: int, repeats: tuple[int, int]) -> dict[tuple, list]:
+    """The outcomes of all jobs: each round measures once what has not settled yet."""
+    least, most = repeats
+    results = defaultdict(list)
+    for repeat in range(most):
+        jobs = []
+        for place in places:
+            if repeat == 0:
+                jobs += other_jobs(place, once=True)
+            if repeat < least:
+                jobs += other_jobs(place, once=False)
+            for ways in task_jobs(place, n).values():  # all ways of a task, that ratios be of pairs
+                if repeat < least or not all(settled(results[way]) for way in ways):
+                    jobs += ways
+        for job in tqdm(jobs, desc=f"round {repeat + 1}, at most {most}", unit="measurement"):
+            results[job].append(outcome(job))
+    return results
+
+
+def settled(repeats: list[dict | str]) -> bool:
+    """Whether the middle half of the repeats lies within a tenth of their median.
+
+    >>> settled([{"seconds": 1.0}, {"seconds": 1.02}, {"seconds": 3.0}, {"seconds": 0.97}])
+    False
+    >>> settled([{"seconds": 1.0}, {"seconds": 1.02}, {"seconds": 1.04}, {"seconds": 0.97}])
+    True
+    """
+    if isinstance(repeats[0], str):  # the reason why it could not be measured
+        return True
+    low, median, high = statistics.quantiles([r["seconds"] for r in repeats], method="inclusive")
+    return high - low <= 0.1 * median
 
 
 def idle_within(seconds: float) -> bool:

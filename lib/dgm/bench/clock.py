@@ -1,5 +1,6 @@
 """Seconds, until the device is done."""
 
+import statistics
 import time
 from collections.abc import Callable
 
@@ -24,9 +25,8 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def seconds_per_call(run: Callable[[], object], at_least: float = 1.0) -> float:
-    """The mean over as many calls as take so many seconds together, one at least."""
-    calls, total = 0, 0.0
-    while calls == 0 or total < at_least:
-        total += seconds(run)
-        calls += 1
-    return total / calls
+    """The median over as many calls as take so many seconds together, one at least."""
+    calls = []
+    while not calls or sum(calls) < at_least:
+        calls.append(seconds(run))
+    return statistics.median(calls)

@@ -1,7 +1,7 @@
 """How cost grows with the work: what an epoch takes, and what evaluating a likelihood takes."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -14,31 +14,11 @@ from ..objectives import elbo, iwae
 from ..train import gradient_step
 from .clock import seconds, seconds_per_call
 from .measure import peak_memory
-from .products import Layer, product_step
+from .products import LATENT, Work, product_step
 
 EPOCH_OF = 60_000  # images
 
 
-@dataclass(frozen=True)
-class Work:
-    """A VAE of binary images and how it is trained: side^2 - width - 20 - width - side^2."""
-
-    batch: int = 128
-    width: int = 400
-    k: int | None = None  # draws of the importance-weighted bound; None: the ELBO with one draw
-    side: int = 28
-
-    def layers(self) -> list[Layer]:
-        codes, pixels = self.batch * (self.k or 1), self.side**2
-        return [
-            (self.batch, pixels, self.width),
-            (self.batch, self.width, 2 * LATENT),
-            (codes, LATENT, self.width),
-            (codes, self.width, pixels),
-        ]
-
-
-LATENT = 20
 CURVES = {  # what grows, and through which values; all else is as in `Work`
     "batch": [16, 64, 256, 1024, 4096],
     "width": [50, 100, 200, 400, 800, 1600],
@@ -50,7 +30,7 @@ CURVES = {  # what grows, and through which values; all else is as in `Work`
 def cost(curve: str, place: str) -> list[tuple[float, float]]:
     """Seconds an epoch takes at each value of the curve: with dgm, and its matrix products alone.
 
-    Extrapolated from a few steps of `gradient_step` (not compiled) to 60,000 images.
+    Extrapolated from a few steps of `gradient_step` to 60,000 images.
     """
     os.environ["DGM_DEVICE"] = place
     return [epoch_seconds(replace(Work(), **{curve: value})) for value in CURVES[curve]]

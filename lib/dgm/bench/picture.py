@@ -7,7 +7,7 @@ from ..plots import COLORS, use_style
 from ..reproduce.records import whole
 from .costs import CHUNK, CURVES, DRAWS
 from .report import epoch_seconds
-from .ways import EPOCH, OURS, PRODUCTS
+from .ways import BF16, COMPILED, EPOCH, OURS, PRODUCTS
 
 GROWS = {
     "batch": "images per batch",
@@ -24,7 +24,7 @@ def ways(measured: dict, ax) -> None:
     for i, way in enumerate(shown):
         taken = epoch_seconds(result, way)
         median = statistics.median(taken)
-        hatch = "" if way in ("dgm", OURS) else "//"
+        hatch = "" if way in (OURS, BF16, COMPILED) else "//"
         ax.barh(i, median, color=COLORS[0 if not hatch else 1], hatch=hatch, edgecolor="white")
         ax.plot([min(taken), max(taken)], [i, i], color="black", linewidth=1)
         ax.annotate(f" {median:.3g} s", (max(taken), i), va="center")
@@ -42,7 +42,7 @@ def growth(measured: dict, curve: str, ax) -> None:
     ours, products = (
         [statistics.median(pair[i] for pair in pairs) for pairs in by_value] for i in (0, 1)
     )
-    ax.loglog(CURVES[curve], ours, "o-", color=COLORS[0], label="dgm, not compiled")
+    ax.loglog(CURVES[curve], ours, "o-", color=COLORS[0], label=OURS)
     ax.loglog(CURVES[curve], products, "s--", color=COLORS[1], label=PRODUCTS)
     ax.set_xticks(CURVES[curve], [f"{value:,}" for value in CURVES[curve]])
     ax.minorticks_off()

@@ -11,6 +11,7 @@ operations, an addition and a multiplication being two.
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -18,6 +19,34 @@ from .._device import device
 from .clock import seconds_per_call
 
 Layer = tuple[int, int, int]  # rows, n_in, n_out
+LATENT = 20
+
+
+@dataclass(frozen=True)
+class Work:
+    """A VAE of binary images and how it is trained: side^2 - width - 20 - width - side^2.
+
+    >>> Work(side=8, width=100).layers()
+    [(128, 64, 100), (128, 100, 40), (128, 20, 100), (128, 100, 64)]
+    """
+
+    batch: int = 128
+    width: int = 400
+    k: int | None = None  # draws of the importance-weighted bound; None: the ELBO with one draw
+    side: int = 28
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return 1, self.side, self.side
+
+    def layers(self) -> list[Layer]:
+        codes, pixels = self.batch * (self.k or 1), self.side**2
+        return [
+            (self.batch, pixels, self.width),
+            (self.batch, self.width, 2 * LATENT),
+            (codes, LATENT, self.width),
+            (codes, self.width, pixels),
+        ]
 
 
 def product_step(layers: list[Layer]) -> Callable[[], None]:

@@ -8,12 +8,13 @@ from ..reproduce.records import surroundings
 from . import denoisers, flows, quantisers
 from .costs import CURVES, cost, evaluation
 from .measure import measure, peak_memory, startup
+from .parts import parts
 from .products import peaks
 from .sampling import MODELS, sampling
-from .ways import IWAE, OTHERS, TASKS, batch_size, mnist_is_here
+from .ways import IWAE, NETWORKS, OTHERS, TASKS, batch_size, mnist_is_here
 
 
-def surroundings_and(repeats: int) -> dict:
+def surroundings_and(repeats: tuple[int, int]) -> dict:
     """The head of a record: where it was made, of what, and the start-up of `import dgm`."""
     record = {"name": "bench", **surroundings()}
     for package in OTHERS:
@@ -22,9 +23,9 @@ def surroundings_and(repeats: int) -> dict:
     return record | {
         "source": "of MNIST" if mnist_is_here() else "of MNIST's size, digits enlarged: no MNIST",
         "load": os.getloadavg()[0],  # programs that wanted to run, mean of the last minute
-        "repeats": repeats,
+        "repeats": repeats,  # at least, at most
         "import_memory": peak_memory(),
-        "startup": [startup() for _ in range(repeats)],
+        "startup": [startup() for _ in range(repeats[0])],
     }
 
 
@@ -35,14 +36,23 @@ def images_of(task: str, n: int) -> int:
     return n // 10 if task in flows.TASKS | denoisers.TASKS | quantisers.TASKS else n
 
 
-def jobs_on(place: str, n: int, repeat: int) -> list[tuple]:
-    """Functions and their arguments, each for a fresh process. Sampling is done once."""
+def task_jobs(place: str, n: int) -> dict[str, list[tuple]]:
+    """For each task its ways, as functions and their arguments, each for a fresh process."""
+    return {
+        task: [(measure, task, way, place, images_of(task, n)) for way in ways]
+        for task, ways in TASKS.items()
+    }
+
+
+def other_jobs(place: str, once: bool) -> list[tuple]:
+    """What is measured beside the tasks; `once`, what is not repeated."""
+    if once:
+        return [(sampling, name, place) for name in MODELS]
     return [
-        *((measure, t, way, place, images_of(t, n)) for t, ways in TASKS.items() for way in ways),
         (peaks, place),
         *((cost, curve, place) for curve in CURVES),
         *((evaluation, at_once, place) for at_once in (False, True)),
-        *((sampling, name, place) for name in MODELS if repeat == 0),
+        *((parts, task, place) for task in NETWORKS if place == "cpu"),
     ]
 
 
@@ -59,6 +69,7 @@ def measured_on(place: str, n: int, results: dict[tuple, list]) -> dict:
         "batch_size": batch_size(),
         "tasks": {task: of_task(task) for task in TASKS},
         "peaks": results[peaks, place],
+        "parts": {task: results[parts, task, place] for task in NETWORKS if place == "cpu"},
         "costs": {curve: results[cost, curve, place] for curve in CURVES},
         "evaluation": {
             "by chunk": results[evaluation, False, place],

@@ -1,20 +1,35 @@
 """Tables of a record, and whether targets are met."""
 
 import statistics
+from collections.abc import Iterator
+from dataclasses import replace
 
 from . import denoisers, flows, quantisers
 from .costs import CHUNK, CURVES, DRAWS, EPOCH_OF
 from .measure import LAZY
-from .products import bytes_moved, operations
+from .products import Work, bytes_moved, operations
 from .sampling import BATCHES, MODELS, PIXELS
-from .ways import EPOCH, FEEDING, IWAE, LAYERS, OURS, PRODUCTS, PYTHAE
+from .ways import (
+    BARE,
+    BF16,
+    COMPILED,
+    DIGITS,
+    EPOCH,
+    FEEDING,
+    IWAE,
+    NARROW,
+    NETWORKS,
+    OURS,
+    PRODUCTS,
+    PYTHAE,
+)
 
 # How many times as fast ours shall be, on which device, as which way to do which task.
 TARGETS = {
     ("cpu", FEEDING): {"DataLoader, 0 workers": 50, "DataLoader, 2 workers": 50},
     ("cuda", FEEDING): {"DataLoader, 0 workers": 50, "DataLoader, 2 workers": 50},
-    ("cpu", EPOCH): {"DataLoader": 3.5, PYTHAE: 2},
     ("cuda", EPOCH): {"DataLoader": 50, PYTHAE: 30},
+    **{("cpu", task): {PYTHAE: 1.4, BARE: 1} for task in (EPOCH, NARROW, DIGITS)},
     **{
         (place, task): {flows.ZUKO: 1, flows.NORMFLOWS: 1}
         for place in ("cpu", "cuda")
@@ -26,9 +41,12 @@ TARGETS = {
         for task, other in (denoisers.OTHERS | quantisers.OTHERS).items()
     },
 }
-# how many times as long an epoch may take on CPUs as its matrix products, a flow as its networks
-OF_PRODUCTS = 1.5
+# how many times as long a task may take on CPUs as its matrix products, or as its networks
+OF_PRODUCTS = dict.fromkeys(flows.TASKS | denoisers.TASKS | quantisers.TASKS, 1.5)
+OF_PRODUCTS |= {EPOCH: 1.5, NARROW: 2.5}
+BF16_OF_PYTHAE = 1.9  # how many times as fast an epoch in bf16 shall be, where CPUs compute in it
 EPOCH_ON_CUDA, IWAE_ON_CUDA = 0.1, 20  # an epoch in seconds, the whole IWAE recipe in minutes
+NAMES = {EPOCH: "784-400-20", NARROW: "784-100-20", DIGITS: "64-100-20"}
 IDLE = 0.5  # programs that want to run beside, at most
 PUBLISHED = 3280  # epochs of the IWAE recipe
 
@@ -76,6 +94,8 @@ def tables(record: dict) -> list[str]:
             lines += [""] + task_table(place, task, result)
             if task == EPOCH:
                 lines += bound(measured["batch_size"], measured["peaks"], result)
+            if task == DIGITS and measured["parts"]:
+                lines += ["", *parts_table(measured["parts"])]
             if task == IWAE:
                 lines += whole_recipe(place, result)
         lines += [""] + sampling_table(measured["sampling"])
@@ -92,46 +112,61 @@ def heading(record: dict) -> list[str]:
         f"{record['device']}, {record['threads']} threads, commit {record['commit']}, "
         f"{record['date']}",
         f"load average before the run {record['load']:.1f}: {idle}",
-        f"medians (and ranges) of {record['repeats']} repeats, taken in turns, each in a fresh "
-        "process; sampling once",
+        f"medians (and ranges) of {' to '.join(map(str, record['repeats']))} repeats, until the "
+        "spread is small, taken in turns, each in a fresh process; sampling once",
     ]
 
 
 def task_table(place: str, task: str, result: dict) -> list[str]:
     """The task and a line per way.
 
-    The i-th repeat of ours is divided by the i-th of another way, next to which it was run. A way
+    The i-th repeat of another way is divided by the i-th of ours, next to which it was run. A way
     that could not be measured has a reason in place of its repeats.
     """
-    ways, ours = result["ways"], best(result)
     lines = [
         f"{task}: 60,000 images" + extrapolated(result["images"]),
-        row("", "seconds", f"times {ours}", "target", "peak memory"),
+        row("", "seconds", f"times {OURS}", "target", "peak memory"),
     ]
-    for way, repeats in ways.items():
+    for way, repeats in result["ways"].items():
         if isinstance(repeats, str):
             lines.append(f"  {way}: not measured, {repeats}")
             continue
         taken, memory = epoch_seconds(result, way), max(r["memory"] for r in repeats)
-        times = [
-            theirs / mine for theirs, mine in zip(taken, epoch_seconds(result, ours), strict=True)
-        ]
+        times = ratios(result, way, OURS)
         ratio, verdict = spread(times, ".3g"), ""
-        if way == ours:
+        if way == OURS:
             ratio = ""
-        if way in (PRODUCTS, flows.NETWORKS) and place == "cpu":
-            verdict = at_most(1 / statistics.median(times), OF_PRODUCTS, "times as long")
-        if way == ours and (place, task) == ("cuda", EPOCH):
+        if way in (PRODUCTS, flows.NETWORKS) and place == "cpu" and task in OF_PRODUCTS:
+            verdict = at_most(1 / statistics.median(times), OF_PRODUCTS[task], "times as long")
+        if way == fastest(result) and (place, task) == ("cuda", EPOCH):
             verdict = at_most(statistics.median(taken), EPOCH_ON_CUDA, "s")
         if target := TARGETS.get((place, task), {}).get(way):
             verdict = at_least(statistics.median(times), target)
         lines.append(row(f"  {way}", spread(taken, ".3g"), ratio, verdict, f"{memory:,.0f} MiB"))
-    return lines + (compiling(result) if ours == OURS else [])
+    if task.startswith(flows.DRAWING):
+        drawn = EPOCH_OF / statistics.median(epoch_seconds(result, OURS))
+        lines.append(f"  {OURS} draws {drawn:,.0f} a second")
+    if place == "cpu" and task == EPOCH and {BF16, PYTHAE} <= measured_ways(result):
+        times = statistics.median(ratios(result, PYTHAE, BF16))
+        verdict = at_least(times, BF16_OF_PYTHAE)
+        lines.append(f"  in bf16 {times:.2f} times as fast as pythae; {verdict}")
+    return lines + (compiling(result) if COMPILED in measured_ways(result) else [])
 
 
-def best(result: dict) -> str:
-    """Which way of ours is compared: the compiled one, where there is one."""
-    return "dgm" if isinstance(result["ways"].get(OURS, ""), str) else OURS
+def measured_ways(result: dict) -> set[str]:
+    return {way for way, repeats in result["ways"].items() if not isinstance(repeats, str)}
+
+
+def ratios(result: dict, way: str, other: str) -> list[float]:
+    """How many times as long one way takes as another, in each repeat."""
+    pairs = zip(epoch_seconds(result, way), epoch_seconds(result, other), strict=True)
+    return [a / b for a, b in pairs]
+
+
+def fastest(result: dict) -> str:
+    """Of ours in float32."""
+    ways = {OURS, COMPILED} & measured_ways(result)
+    return min(sorted(ways), key=lambda way: statistics.median(epoch_seconds(result, way)))
 
 
 def extrapolated(images: int) -> str:
@@ -145,31 +180,43 @@ def epoch_seconds(result: dict, way: str) -> list[float]:
 
 def compiling(result: dict) -> list[str]:
     """What compiling takes, and how many epochs it needs to pay."""
-    first = {w: statistics.median(r["first"] for r in result["ways"][w]) for w in ("dgm", OURS)}
-    epoch = {w: statistics.median(epoch_seconds(result, w)) for w in first}
-    price, gain = first[OURS] - first["dgm"], epoch["dgm"] - epoch[OURS]
+    both = (OURS, COMPILED)
+    first = {way: statistics.median(r["first"] for r in result["ways"][way]) for way in both}
+    epoch = {way: statistics.median(epoch_seconds(result, way)) for way in both}
+    price, gain = first[COMPILED] - first[OURS], epoch[OURS] - epoch[COMPILED]
     pays = f"pays after {price / gain:,.0f} epochs" if gain > 0 else "does not pay"
     return [f"  compiling takes {price:.1f} s and {pays}"]
 
 
 def bound(batch_size: int, peaks: list[tuple[float, float]], result: dict) -> list[str]:
     """The least that an epoch could take at the measured peaks, and ours as a share of it."""
-    layers, steps = [(batch_size, *sizes) for sizes in LAYERS], EPOCH_OF / batch_size
+    work = replace(NETWORKS[EPOCH], batch=batch_size)
+    layers, steps = work.layers(), EPOCH_OF / batch_size
     rate, bandwidth = (statistics.median(values) for values in zip(*peaks, strict=True))
     work, moved = steps * operations(layers), steps * bytes_moved(layers)
     least = max(work / rate, moved / bandwidth)
-    share = least / statistics.median(epoch_seconds(result, best(result)))
+    share = least / statistics.median(epoch_seconds(result, fastest(result)))
     return [
         f"  {work / 1e12:.2f} TFLOP of matrix products at a measured peak of {rate / 1e12:.3g} "
         f"TFLOP/s: {work / rate:.3g} s",
         f"  {moved / 1e9:.1f} GB for Adam at a measured {bandwidth / 1e9:.3g} GB/s: "
         f"{moved / bandwidth:.3g} s",
-        f"  the larger is a bound, of whose speed {best(result)} reaches {share:.0%}",
+        f"  the larger is a bound, of whose speed {fastest(result)} reaches {share:.0%}",
     ]
 
 
+def parts_table(parts: dict[str, list[dict]]) -> list[str]:
+    """What the time of a step goes into, by network: a line per part."""
+    lines = ["what a step's time goes into, by torch's profiler (shares, medians)"]
+    lines.append(row("", *(NAMES[task] for task in parts), "", ""))
+    for kind in next(iter(parts.values()))[0]:
+        shares = (statistics.median(r[kind] for r in repeats) for repeats in parts.values())
+        lines.append(row(f"  {kind}", *(f"{share:.0%}" for share in shares), "", ""))
+    return lines
+
+
 def whole_recipe(place: str, result: dict) -> list[str]:
-    total = PUBLISHED * statistics.median(epoch_seconds(result, best(result)))
+    total = PUBLISHED * statistics.median(epoch_seconds(result, fastest(result)))
     verdict = f"; {at_most(total / 60, IWAE_ON_CUDA, 'minutes')}" if place == "cuda" else ""
     return [f"  the published {PUBLISHED:,} epochs would take {total / 3600:.3g} hours{verdict}"]
 
@@ -177,30 +224,53 @@ def whole_recipe(place: str, result: dict) -> list[str]:
 def sampling_table(results: dict[str, list]) -> list[str]:
     """A line per model and number of images."""
     lines = [
-        f"drawing {PIXELS} pixels",
-        row("", "naive, then incremental, s", "times as fast", "target", ""),
+        f"drawing {PIXELS} pixels, one after the other",
+        row("", "naive, then incremental, s", "times as fast", "target", "of a parallel pass"),
     ]
     for name, repeats in results.items():
-        for images, pairs in zip(BATCHES, zip(*repeats, strict=True), strict=True):
-            naive, incremental = zip(*pairs, strict=True)
-            times = [a / b for a, b in pairs]
+        for images, triples in zip(BATCHES, zip(*repeats, strict=True), strict=True):
+            naive, incremental, parallel = zip(*triples, strict=True)
+            times = [a / b for a, b, _ in triples]
+            passes = statistics.median(b / c for _, b, c in triples)
             _, target = MODELS[name]
             verdict = at_least(statistics.median(times), target) if target else ""
             both = f"{statistics.median(naive):.3g}, {statistics.median(incremental):.3g}"
-            lines.append(row(f"  {images} of {name}", both, spread(times, ".3g"), verdict, ""))
+            cells = both, spread(times, ".3g"), verdict, f"{passes:.3g} times"
+            lines.append(row(f"  {images} of {name}", *cells))
     return lines
 
 
 def cost_tables(costs: dict[str, list]) -> list[str]:
-    lines = ["", "an epoch of dgm, not compiled, as the work grows (batch 128, width 400, 28 x 28)"]
-    for curve, repeats in costs.items():
-        lines.append(row(f"  {curve}", "seconds", "matrix products alone", "ratio", ""))
-        for value, measured in zip(CURVES[curve], zip(*repeats, strict=True), strict=True):
-            ours, products = zip(*measured, strict=True)
-            ratios = [a / b for a, b in measured]
-            cells = spread(ours, ".3g"), spread(products, ".3g"), spread(ratios, ".2f")
-            lines.append(row(f"    {value}", *cells, ""))
+    """Seconds as the work grows, and what a GPU could gain: all but launching the operations.
+
+    The shortest step that was measured stands for launching them, which no GPU saves.
+    """
+    median, steps = {}, {}
+    for curve in costs:
+        for value, repeats in points_of(costs, curve):
+            median[curve, value] = statistics.median(ours for ours, _ in repeats)
+            steps[curve, value] = EPOCH_OF / (value if curve == "batch" else Work.batch)
+    launches = min(median[key] / steps[key] for key in median)  # seconds a step
+    lines = [
+        "",
+        "an epoch of dgm as the work grows (batch 128, width 400, 28 x 28); a step launches its "
+        f"operations in {1e3 * launches:.2g} ms, as the shortest one here takes",
+    ]
+    for curve in costs:
+        cells = "seconds", "matrix products alone", "ratio", "a GPU gains at most"
+        lines.append(row(f"  {curve}", *cells))
+        for value, repeats in points_of(costs, curve):
+            ours, products = zip(*repeats, strict=True)
+            gain = median[curve, value] / (launches * steps[curve, value])
+            cells = spread(ours, ".3g"), spread(products, ".3g")
+            ratio = spread([a / b for a, b in repeats], ".2f")
+            lines.append(row(f"    {value}", *cells, ratio, f"{gain:.2g} times"))
     return lines
+
+
+def points_of(costs: dict[str, list], curve: str) -> Iterator[tuple[int, list]]:
+    """The values of a curve, and the repeats of each."""
+    return zip(CURVES[curve], zip(*costs[curve], strict=True), strict=True)
 
 
 def evaluation_table(results: dict[str, list]) -> list[str]:

@@ -1,7 +1,9 @@
 """What incremental sampling is worth: images of 784 pixels, drawn twice.
 
 Naive sampling takes a whole forward pass per pixel. All 784 are alike, so a few are timed and
-counted for all; incremental sampling is timed from the first pixel to the last.
+counted for all; incremental sampling is timed from the first pixel to the last. A single parallel
+pass, which scores the same images, is what drawing could cost if pixels did not have to wait for
+each other.
 """
 
 import os
@@ -12,10 +14,9 @@ import torch
 
 from .._device import device
 from ..models import LSTM, MADE, NADE, GatedPixelCNN, PixelCNN, Transformer
-from .clock import seconds
-from .ways import SHAPE
+from .clock import seconds, seconds_per_call
 
-PIXELS, PASSES, BATCHES = 784, 2, (1, 64)
+SHAPE, PIXELS, PASSES, BATCHES = (1, 28, 28), 784, 2, (1, 64)
 MODELS = {  # of a size that MNIST asks for; how many times as fast incremental sampling shall be
     "PixelCNN": (partial(PixelCNN, width=128), 20),
     "GatedPixelCNN": (partial(GatedPixelCNN, width=64), 20),
@@ -26,8 +27,9 @@ MODELS = {  # of a size that MNIST asks for; how many times as fast incremental 
 }
 
 
-def sampling(name: str, place: str) -> list[tuple[float, float]]:
-    """Seconds to draw each number of images on the device `place`: naively, and incrementally."""
+def sampling(name: str, place: str) -> list[tuple[float, float, float]]:
+    """Seconds to draw each number of images on the device `place`: naively, and incrementally; and
+    what one parallel pass over as many takes."""
     os.environ["DGM_DEVICE"] = place
     make, _ = MODELS[name]
     model = make(SHAPE).to(device())
@@ -35,9 +37,11 @@ def sampling(name: str, place: str) -> list[tuple[float, float]]:
 
 
 @torch.no_grad()
-def draw(model: torch.nn.Module, n: int) -> tuple[float, float]:
+def draw(model: torch.nn.Module, n: int) -> tuple[float, float, float]:
     x = torch.zeros(n, PIXELS, device=device())
     for steps in (model.naive(x), model.incremental(x)):
         next(steps)  # what only the first call pays for: threads, kernels
     naive = seconds(lambda: list(islice(model.naive(x), PASSES))) * PIXELS / PASSES
-    return naive, seconds(lambda: model.sample(n))
+    images = x.unflatten(1, SHAPE)
+    parallel = seconds_per_call(lambda: model.log_prob(images))
+    return naive, seconds(lambda: model.sample(n)), parallel

@@ -132,8 +132,8 @@ class gradient_step(Step):
         self.bf16 = precision == "bf16"
         if self.bf16 and emulates_bf16(self.learner.device):
             warnings.warn(
-                f"precision: bf16 is emulated on this {self.learner.device.type}, which has no such "
-                "arithmetic, and slower than float32",
+                f"precision: this {self.learner.device.type} emulates bf16, more slowly than it "
+                "computes in float32",
                 stacklevel=2,
             )
         self._value = self._mean_objective
