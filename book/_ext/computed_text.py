@@ -69,7 +69,8 @@ def claims(path: Path) -> dict[str, str]:
 
 
 def visit_held(translator, node: held) -> None:
-    says = escape(f"Holds in the run of this page: {node['condition']}")
+    where = node.get("where", "the run of this page")
+    says = escape(f"Holds in {where}: {node['condition']}")
     translator.body.append(f'<span class="claim" role="img" title="{says}" aria-label="{says}">✓')
 
 

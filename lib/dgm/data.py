@@ -180,7 +180,7 @@ class Batches:
         indices = order(len(self.split), device=self.split.x.device)  # (N,)
         for batch in indices.split(self.batch_size)[: len(self)]:  # (B,)
             x = self.split.x.index_select(0, batch)  # (B, C, H, W), levels 0, ..., levels - 1
-            if self.dynamic:  # 1 with probability x / (levels - 1), exactly
+            if self.dynamic:  # 1 with probability x / (levels - 1), to within 2^-32
                 below = torch.randint_like(x, self.split.levels - 1) < x
                 yield below.to(torch.get_default_dtype()), self.split.y[batch]
             else:

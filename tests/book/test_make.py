@@ -224,7 +224,7 @@ def test_nbval_takes_the_runs_of_the_build_that_comes_before_it(clone):
     build, nbval, site = calls[-3:]
     assert build.startswith("jupyter-book build book -W -n") and "--all" not in build
     assert "--kept-runs" in nbval and nbval.endswith(" book")
-    assert site == "pytest tests/book/test_site.py"
+    assert site == "pytest -n 2 --dist loadgroup tests/book/test_site.py"
 
 
 @pytest.mark.parametrize("setting", [{"CI": "true"}, {"CI": "", "FORCE": "1"}])
@@ -243,7 +243,7 @@ def test_one_chapter_can_be_tested(clone):
     (clone / "book").mkdir()
     (clone / "book" / "05-vae.ipynb").touch()
     first, build, nbval, site = called(clone, "test", "CHAPTER=05-vae", CI="")
-    assert first.startswith("pytest tests/equations tests/exercises/test_exercises.py")
+    assert first.startswith("pytest -n 2 tests/equations tests/exercises/test_exercises.py")
     assert first.endswith("-k 05-vae or test_05_vae.py")
     assert build.startswith("jupyter-book build book")
     assert nbval.endswith("--kept-runs book/05-vae.ipynb")

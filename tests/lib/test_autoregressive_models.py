@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from dgm import objectives
 from dgm.models import FVSBN, LSTM, MADE, NADE, GatedPixelCNN, PixelCNN, Transformer
@@ -270,3 +271,9 @@ def test_order_agnostic_takes_what_log_likelihood_takes():
     assert torch.equal(value(torch.arange(4)), value())
     with pytest.raises(ValueError, match=r"x: got shape \(4, 3\), expected"):
         objectives.order_agnostic(model, x[:, :3])
+
+
+def test_two_levels_are_drawn_as_by_the_general_rule():
+    logits, u = 3 * torch.randn(1000, 1).double(), torch.rand(1000).double()
+    third = F.pad(logits, (0, 1), value=-torch.inf)  # a level without mass
+    assert torch.equal(inverse_cdf(logits, u), inverse_cdf(third, u))

@@ -63,6 +63,15 @@ def test_the_nearest_vector_is_the_one_at_the_least_distance():
     assert torch.equal(e, book.vectors[k])
 
 
+def test_the_nearest_vector_is_the_same_in_a_step_of_bf16():
+    book, z = Codebook(200, 3), torch.randn(500, 3)
+    book.vectors = torch.randn(200, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        k = book.nearest(z)
+        assert not torch.equal((z @ book.vectors.T).float(), z.float() @ book.vectors.float().T)
+    assert torch.equal(k, book.nearest(z))
+
+
 def test_far_from_the_origin_nothing_cancels():
     """|z|^2 + |e|^2 - 2 z e in float32 would lose the difference of squares around 300^2."""
     book, z = Codebook(8, 3), torch.randn(500, 3)

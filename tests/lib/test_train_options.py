@@ -119,8 +119,8 @@ def test_bf16_computes_nearly_the_same_and_keeps_float32_parameters():
 
 
 def test_bf16_learns_as_much():
-    """The mean ELBO after 75 updates of one run and another that differ in the precision alone:
-    they are no farther apart than runs of different seeds are."""
+    """The mean ELBO after 75 updates of one run and another that differ in the precision alone,
+    averaged over seeds: they are no farther apart than two standard errors."""
     digits = data.load("digits", "cpu")
     (x, _), *_ = digits.test.batches(360, shuffle=False, binarize="fixed")
 

@@ -59,9 +59,11 @@ def run(places: Iterable[str], n: int, repeats: tuple[int, int]) -> dict[tuple, 
                 jobs += other_jobs(place, once=True)
             if repeat < least:
                 jobs += other_jobs(place, once=False)
-            for ways in task_jobs(place, n).values():  # all ways of a task, that ratios be of pairs
-                if repeat < least or not all(settled(results[way]) for way in ways):
-                    jobs += ways
+            for task in task_jobs(place, n).values():  # all its ways, that ratios be of pairs
+                if repeat < least or not all(settled(results[job]) for job in task):
+                    jobs += task
+        if not jobs:
+            break
         for job in tqdm(jobs, desc=f"round {repeat + 1}, at most {most}", unit="measurement"):
             results[job].append(outcome(job))
     return results
@@ -75,7 +77,7 @@ def settled(repeats: list[dict | str]) -> bool:
     >>> settled([{"seconds": 1.0}, {"seconds": 1.02}, {"seconds": 1.04}, {"seconds": 0.97}])
     True
     """
-    if isinstance(repeats[0], str):  # the reason why it could not be measured
+    if any(isinstance(r, str) for r in repeats):  # the reason why it could not be measured
         return True
     low, median, high = statistics.quantiles([r["seconds"] for r in repeats], method="inclusive")
     return high - low <= 0.1 * median

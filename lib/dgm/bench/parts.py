@@ -13,7 +13,7 @@ from .products import LATENT
 from .ways import images, work_of
 
 STEPS = 50
-KINDS = {  # the kernels that do each part
+KINDS = {  # the operations that do each part
     "matrix products": ("aten::mm", "aten::addmm", "aten::bmm"),
     "Adam": ("aten::_fused_adam_",),
     "random numbers": ("aten::random_", "aten::normal_", "aten::uniform_", "aten::bernoulli_"),
@@ -38,9 +38,9 @@ def parts(task: str, place: str) -> dict[str, float]:
         step(batch)
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         elapsed = seconds(lambda: [step(batch) for batch in batches])
-    kernels = {event.key: event.self_cpu_time_total for event in seen.key_averages()}  # in 1e-6 s
+    taken = {event.key: event.self_cpu_time_total for event in seen.key_averages()}  # in 1e-6 s
     total = 1e6 * elapsed
-    shares = {kind: sum(kernels.get(k, 0) for k in keys) / total for kind, keys in KINDS.items()}
-    operations = sum(t for key, t in kernels.items() if key.startswith("aten::")) / total
+    shares = {kind: sum(taken.get(k, 0) for k in keys) / total for kind, keys in KINDS.items()}
+    operations = sum(t for key, t in taken.items() if key.startswith("aten::")) / total
     shares[OTHER] = operations - sum(shares.values())
     return shares | {PYTHON: 1 - operations}

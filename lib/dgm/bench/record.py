@@ -62,7 +62,8 @@ def measured_on(place: str, n: int, results: dict[tuple, list]) -> dict:
     def of_task(task: str) -> dict:
         m = images_of(task, n)
         ways = {way: results[measure, task, way, place, m] for way in TASKS[task]}
-        failed = {way: r[0] for way, r in ways.items() if isinstance(r[0], str)}  # the reason
+        reasons = {way: [r for r in rs if isinstance(r, str)] for way, rs in ways.items()}
+        failed = {way: found[0] for way, found in reasons.items() if found}
         return {"images": m, "ways": ways | failed}
 
     return {

@@ -44,7 +44,7 @@ TARGETS = {
 # how many times as long a task may take on CPUs as its matrix products, or as its networks
 OF_PRODUCTS = dict.fromkeys(flows.TASKS | denoisers.TASKS | quantisers.TASKS, 1.5)
 OF_PRODUCTS |= {EPOCH: 1.5, NARROW: 2.5}
-BF16_OF_PYTHAE = 1.9  # how many times as fast an epoch in bf16 shall be, where CPUs compute in it
+BF16_OF_PYTHAE = 1.9  # how many times as fast an epoch in bf16 shall be
 EPOCH_ON_CUDA, IWAE_ON_CUDA = 0.1, 20  # an epoch in seconds, the whole IWAE recipe in minutes
 NAMES = {EPOCH: "784-400-20", NARROW: "784-100-20", DIGITS: "64-100-20"}
 IDLE = 0.5  # programs that want to run beside, at most
@@ -82,7 +82,7 @@ def at_most(value: float, target: float, unit: str) -> str:
 
 
 def row(*cells: str) -> str:
-    return "{:<31}{:<27}{:<25}{:<42}{}".format(*cells).rstrip()
+    return "{:<31}{:<27}{:<25}{:<44}{}".format(*cells).rstrip()
 
 
 def tables(record: dict) -> list[str]:
@@ -112,8 +112,8 @@ def heading(record: dict) -> list[str]:
         f"{record['device']}, {record['threads']} threads, commit {record['commit']}, "
         f"{record['date']}",
         f"load average before the run {record['load']:.1f}: {idle}",
-        f"medians (and ranges) of {' to '.join(map(str, record['repeats']))} repeats, until the "
-        "spread is small, taken in turns, each in a fresh process; sampling once",
+        f"medians (and ranges) of {' to '.join(map(str, record['repeats']))} repeats of a task, "
+        "until the spread is small, taken in turns, each in a fresh process; sampling once",
     ]
 
 
@@ -137,8 +137,9 @@ def task_table(place: str, task: str, result: dict) -> list[str]:
         if way == OURS:
             ratio = ""
         if way in (PRODUCTS, flows.NETWORKS) and place == "cpu" and task in OF_PRODUCTS:
-            verdict = at_most(1 / statistics.median(times), OF_PRODUCTS[task], "times as long")
-        if way == fastest(result) and (place, task) == ("cuda", EPOCH):
+            longer = statistics.median(ratios(result, OURS, way))
+            verdict = at_most(longer, OF_PRODUCTS[task], "times as long")
+        if (place, task) == ("cuda", EPOCH) and way == fastest(result):
             verdict = at_most(statistics.median(taken), EPOCH_ON_CUDA, "s")
         if target := TARGETS.get((place, task), {}).get(way):
             verdict = at_least(statistics.median(times), target)
@@ -190,8 +191,8 @@ def compiling(result: dict) -> list[str]:
 
 def bound(batch_size: int, peaks: list[tuple[float, float]], result: dict) -> list[str]:
     """The least that an epoch could take at the measured peaks, and ours as a share of it."""
-    work = replace(NETWORKS[EPOCH], batch=batch_size)
-    layers, steps = work.layers(), EPOCH_OF / batch_size
+    layers = replace(NETWORKS[EPOCH], batch=batch_size).layers()
+    steps = EPOCH_OF / batch_size
     rate, bandwidth = (statistics.median(values) for values in zip(*peaks, strict=True))
     work, moved = steps * operations(layers), steps * bytes_moved(layers)
     least = max(work / rate, moved / bandwidth)
@@ -225,7 +226,7 @@ def sampling_table(results: dict[str, list]) -> list[str]:
     """A line per model and number of images."""
     lines = [
         f"drawing {PIXELS} pixels, one after the other",
-        row("", "naive, then incremental, s", "times as fast", "target", "of a parallel pass"),
+        row("", "naive, then incremental, s", "times as fast", "target", "times a parallel pass"),
     ]
     for name, repeats in results.items():
         for images, triples in zip(BATCHES, zip(*repeats, strict=True), strict=True):
@@ -235,37 +236,52 @@ def sampling_table(results: dict[str, list]) -> list[str]:
             _, target = MODELS[name]
             verdict = at_least(statistics.median(times), target) if target else ""
             both = f"{statistics.median(naive):.3g}, {statistics.median(incremental):.3g}"
-            cells = both, spread(times, ".3g"), verdict, f"{passes:.3g} times"
+            cells = both, spread(times, ".3g"), verdict, f"{passes:.3g}"
             lines.append(row(f"  {images} of {name}", *cells))
     return lines
 
 
 def cost_tables(costs: dict[str, list]) -> list[str]:
-    """Seconds as the work grows, and what a GPU could gain: all but launching the operations.
-
-    The shortest step that was measured stands for launching them, which no GPU saves.
-    """
-    median, steps = {}, {}
-    for curve in costs:
-        for value, repeats in points_of(costs, curve):
-            median[curve, value] = statistics.median(ours for ours, _ in repeats)
-            steps[curve, value] = EPOCH_OF / (value if curve == "batch" else Work.batch)
-    launches = min(median[key] / steps[key] for key in median)  # seconds a step
+    """Seconds as the work grows, and how many times as fast a GPU could be, about."""
     lines = [
         "",
-        "an epoch of dgm as the work grows (batch 128, width 400, 28 x 28); a step launches its "
-        f"operations in {1e3 * launches:.2g} ms, as the shortest one here takes",
+        "an epoch of dgm as the work grows (batch 128, width 400, 28 x 28); launching a step's "
+        f"operations takes about {1e3 * launches(costs):.2g} ms, as the shortest step does",
     ]
     for curve in costs:
-        cells = "seconds", "matrix products alone", "ratio", "a GPU gains at most"
+        cells = "seconds", "matrix products alone", "ratio", "a GPU gains about"
         lines.append(row(f"  {curve}", *cells))
         for value, repeats in points_of(costs, curve):
             ours, products = zip(*repeats, strict=True)
-            gain = median[curve, value] / (launches * steps[curve, value])
             cells = spread(ours, ".3g"), spread(products, ".3g")
-            ratio = spread([a / b for a, b in repeats], ".2f")
-            lines.append(row(f"    {value}", *cells, ratio, f"{gain:.2g} times"))
+            times = spread([a / b for a, b in repeats], ".2f")
+            lines.append(
+                row(f"    {value}", *cells, times, f"{gain(costs, curve, value):.2g} times")
+            )
     return lines
+
+
+def gain(costs: dict[str, list], curve: str, value: int) -> float:
+    """How many times as long a step takes as the shortest one: about what a GPU could gain that
+    launches one operation after the other."""
+    return step_seconds(costs)[curve, value] / launches(costs)
+
+
+def launches(costs: dict[str, list]) -> float:
+    """Seconds of the shortest step that was measured, which are mostly for launching operations:
+    an estimate, somewhat too large, since some arithmetic is in it."""
+    return min(step_seconds(costs).values())
+
+
+def step_seconds(costs: dict[str, list]) -> dict[tuple[str, int], float]:
+    """Of each curve and value, the median."""
+    return {
+        (curve, value): statistics.median(ours for ours, _ in repeats)
+        * (value if curve == "batch" else Work.batch)
+        / EPOCH_OF
+        for curve in costs
+        for value, repeats in points_of(costs, curve)
+    }
 
 
 def points_of(costs: dict[str, list], curve: str) -> Iterator[tuple[int, list]]:

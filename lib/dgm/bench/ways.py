@@ -259,15 +259,11 @@ def our_epoch(step: gradient_step, batches: Iterable, compiled: bool = False) ->
     return -history["objective"][0]
 
 
-def our_training(n: int, task: str, **how) -> tuple[Callable, Callable]:
-    """With binary images, drawn anew for each batch.
-
-    Args:
-        how: compiled=True, or options of `gradient_step`.
-    """
-    work, compiled = work_of(task), how.pop("compiled", False)
+def our_training(n: int, task: str, compiled: bool = False, **options) -> tuple[Callable, Callable]:
+    """With binary images, drawn anew for each batch, and options of `gradient_step`."""
+    work = work_of(task)
     model = VAE.mlp(work.shape, hidden=work.width, latent=LATENT).to(device())
-    step = gradient_step(model, elbo, **how)
+    step = gradient_step(model, elbo, **options)
     batches = images(n, device(), work.side).batches(work.batch, binarize="dynamic")
     return epochs(step, batches, compiled)
 

@@ -46,14 +46,14 @@ class Quantiser(nn.Module):
         return torch.cdist(z, self.vectors, compute_mode=exact).square()
 
     def nearest(self, z: Tensor) -> Tensor:
-        r"""The number of the nearest vector: (..., latent) -> (...), 0 to K - 1.
+        """The number of the nearest vector: (..., latent) -> (...), 0 to K - 1.
 
-        $\lVert z - e_k \rVert^2 = \lVert z \rVert^2 + 2 \, (\frac12 \lVert e_k \rVert^2 - z \cdot
-        e_k)$: the first term is the same for all k, so that one matrix product decides.
+        Distances of many come from one matrix product. They are taken about the middle of the
+        vectors, so that far from the origin nothing cancels.
         """
-        middle = self.vectors.detach().mean(0)  # from which small differences are told best
-        e = self.vectors.detach() - middle  # (K, latent)
-        return (0.5 * e.square().sum(-1) - (z.detach() - middle) @ e.T).argmin(-1)
+        middle = self.vectors.detach().mean(0)  # (latent,)
+        points = (z.detach() - middle).reshape(-1, z.shape[-1])  # (N, latent)
+        return torch.cdist(points, self.vectors.detach() - middle).argmin(-1).reshape(z.shape[:-1])
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest vector and its number: (..., latent), (...)."""

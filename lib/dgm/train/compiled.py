@@ -61,12 +61,12 @@ class Compiled:
 def worth_compiling(device: torch.device, options: dict) -> bool:
     """Whether to compile for the device: on a CPU only with options of one's own.
 
-    There fusing saves no more than guards and wrappers cost (the book's page on speed has the
-    figures), which one line says.
+    There it gains little or nothing (the book's page on speed has the figures). If it is not worth
+    it, one line says so.
     """
     if options or device.type != "cpu":
         return True
-    not_compiled("on a CPU it gains nothing")
+    not_compiled("on a CPU it gains little or nothing")
     return False
 
 

@@ -88,7 +88,7 @@ def fit(
             says so.
         compile: on a GPU, make one program of objective and gradient. It takes from seconds to a
             minute before the first update; see `Compiled`. On a CPU one line says that training
-            goes on without: there it gains nothing.
+            goes on without: there it gains little or nothing.
         distributed: share every batch among the processes that torchrun started. All of them get
             the same parameters and history; rank 0 reads and writes the checkpoint and shows the
             progress bar, and it is its validation that counts. Without torchrun the one process

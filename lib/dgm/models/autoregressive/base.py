@@ -217,7 +217,7 @@ def inverse_cdf(logits: Tensor, u: Tensor) -> Tensor:
     >>> inverse_cdf(logits, torch.tensor([0.1, 0.49, 0.51, 0.81]))
     tensor([0, 0, 1, 2])
     """
-    if logits.shape[-1] == 1:  # the same for two levels, in a fifth of the operations
+    if logits.shape[-1] == 1:  # the same for two levels, in fewer operations
         return (u >= (-logits[:, 0]).sigmoid()).long()
     cumulative = F.pad(logits, (1, 0)).softmax(-1).cumsum(-1)[:, :-1]  # (n, levels - 1)
     return (u.unsqueeze(-1) >= cumulative).sum(-1)
