@@ -25,6 +25,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from dgm.bench import denoisers, flows, quantisers
 from dgm.bench.costs import EPOCH_OF
+from dgm.bench.products import Work
 from dgm.bench.report import NAMES, epoch_seconds, gain, launches, measured_ways, points_of, ratios
 from dgm.bench.sampling import BATCHES
 from dgm.bench.ways import BARE, BF16, COMPILED, DIGITS, EPOCH, NARROW, OURS, PRODUCTS, PYTHAE
@@ -118,6 +119,14 @@ def ratio(result: dict, way: str, other: str) -> float:
     return statistics.median(ratios(result, way, other))
 
 
+def between(result: dict, way: str, other: str) -> float:
+    """Seconds of a step that one way takes more than another, nan if one was not measured."""
+    if not {way, other} <= measured_ways(result):
+        return math.nan
+    longer, shorter = (statistics.median(epoch_seconds(result, w)) for w in (way, other))
+    return (longer - shorter) * Work.batch / EPOCH_OF
+
+
 def said(*values: float, decimals: int = 2) -> str:
     """
     >>> said(1.254, 2.0), said(math.nan), said(4.19, decimals=1)
@@ -150,6 +159,7 @@ def numbers(measured: dict) -> dict[str, str]:
         "bare_wide": said(ratio(wide, BARE, PRODUCTS)),
         "bare_narrow": said(ratio(narrow, BARE, PRODUCTS), decimals=1),
         "beside_bare": said(*(ratio(result, OURS, BARE) for result in of_all)),
+        "pays": said(1e3 * between(digits, OURS, BARE), decimals=1),
         "pythae": said(*(ratio(result, PYTHAE, OURS) for result in of_all)),
         "bf16": said(ratio(wide, OURS, BF16)),
         "bf16_narrow": said(ratio(narrow, OURS, BF16)),
