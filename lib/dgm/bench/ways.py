@@ -220,8 +220,8 @@ def bare_epoch(
     """
     losses = []
     for rows in torch.randperm(len(split), device=split.y.device).split(batch):
-        grey = split.x[rows].flatten(1)  # (B, side^2)
-        x = (torch.randint_like(grey, split.levels - 1) < grey).float()
+        grey = split.x[rows].flatten(1) / (split.levels - 1)  # (B, side^2)
+        x = torch.rand_like(grey).lt_(grey)
         logits, mu, log_var = model(x)
         cross_entropy = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
         kl = -0.5 * (1 + log_var - mu.square() - log_var.exp()).sum()
