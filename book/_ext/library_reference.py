@@ -96,7 +96,7 @@ def signature(name: str, value: object) -> str:
     if isinstance(value, property):
         return name
     if not is_documented(value):
-        return f"{name} = {value!r}"
+        return f"{name} = {constant(value)}"
     if getattr(value, "_is_protocol", False) or value.__init__ is object.__init__:
         return name  # nothing is handed over when one is made
     parameters = [
@@ -105,6 +105,18 @@ def signature(name: str, value: object) -> str:
         if p.name not in ("self", "cls")
     ]
     return name + str(inspect.Signature(parameters))
+
+
+def constant(value: object) -> str:
+    """A value as Python writes it; of a table that holds objects, the names of its lines.
+
+    >>> constant(("red",)), constant({"VAE": object(), "NADE": object()})
+    ("('red',)", "{'VAE': …, 'NADE': …}")
+    """
+    text = repr(value)
+    if isinstance(value, dict) and " at 0x" in text:
+        return "{" + ", ".join(f"{key!r}: …" for key in value) + "}"
+    return text
 
 
 class Shown(str):
