@@ -57,7 +57,7 @@ test: .venv/installed .venv/grading .venv/bench  ## lint, library, equations, ex
 	$(BIN)/pytest -n 2 --doctest-modules lib tests --ignore tests/book/test_site.py
 	$(MAKE) book
 	$(NBVAL) book
-	$(BIN)/pytest -n 2 --dist loadgroup tests/book/test_site.py
+	$(BIN)/pytest tests/book/test_site.py
 else
 test: .venv/installed known-chapter  ## make test CHAPTER=05-vae: that chapter's equations, exercises, notebook, page
 	$(BIN)/pytest -n 2 tests/equations tests/exercises/test_exercises.py tests/book/test_sources.py \

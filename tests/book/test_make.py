@@ -224,7 +224,7 @@ def test_nbval_takes_the_runs_of_the_build_that_comes_before_it(clone):
     build, nbval, site = calls[-3:]
     assert build.startswith("jupyter-book build book -W -n") and "--all" not in build
     assert "--kept-runs" in nbval and nbval.endswith(" book")
-    assert site == "pytest -n 2 --dist loadgroup tests/book/test_site.py"
+    assert site == "pytest tests/book/test_site.py"
 
 
 @pytest.mark.parametrize("setting", [{"CI": "true"}, {"CI": "", "FORCE": "1"}])

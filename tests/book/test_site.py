@@ -26,15 +26,8 @@ from dgm.assignment.cells import BEGIN_HIDDEN, END_HIDDEN, MARKERS, blocks
 FILES = [path.relative_to(SITE) for path in SITE.rglob("*.html")]
 PAGES = sorted(path.as_posix() for path in FILES if path.parts[0][0] != "_") or ["index.html"]
 CONTENT = [page for page in PAGES if page not in ("404.html", "search.html")]
-
-
-def of_each(pages: list[str]):
-    """All looks at a page in one process, which opens it once."""
-    group = pytest.mark.xdist_group
-    return pytest.mark.parametrize("page", [pytest.param(p, marks=group(p)) for p in pages])
-
-
-every_page, every_content_page = of_each(PAGES), of_each(CONTENT)
+every_page = pytest.mark.parametrize("page", PAGES)
+every_content_page = pytest.mark.parametrize("page", CONTENT)
 
 PROBE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
 FIGURES = (Path(__file__).parent / "figures.js").read_text(encoding="utf-8")
