@@ -580,7 +580,7 @@ def test_figures_targets_and_what_is_missed(bench, monkeypatch):
     printed = bench()
     wide = printed.split(ways.EPOCH)[1]
     cells = " ".join(wide.split("DataLoader  ")[1].splitlines()[0].split())
-    assert cells == "10 (10 to 10) 5 (5 to 5) 300 MiB"
+    assert cells == "10 (10 to 10) 5 (5 to 5) 3.5 times: met 300 MiB"
     wide, narrow = wide.split("\n\n")[0], printed.split(ways.NARROW)[1].split("\n\n")[0]
     assert "1.4 times: met" in line(wide, "pythae")
     assert "1 times: met" in line(wide, ways.BARE)

@@ -29,7 +29,8 @@ TARGETS = {
     ("cpu", FEEDING): {"DataLoader, 0 workers": 50, "DataLoader, 2 workers": 50},
     ("cuda", FEEDING): {"DataLoader, 0 workers": 50, "DataLoader, 2 workers": 50},
     ("cuda", EPOCH): {"DataLoader": 50, PYTHAE: 30},
-    **{("cpu", task): {PYTHAE: 1.4, BARE: 1} for task in (EPOCH, NARROW, DIGITS)},
+    ("cpu", EPOCH): {"DataLoader": 3.5, PYTHAE: 1.4, BARE: 1},
+    **{("cpu", task): {PYTHAE: 1.4, BARE: 1} for task in (NARROW, DIGITS)},
     **{
         (place, task): {flows.ZUKO: 1, flows.NORMFLOWS: 1}
         for place in ("cpu", "cuda")
